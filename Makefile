@@ -1,0 +1,43 @@
+# make demo   the git history of this checkout as a provable ledger
+# make test   everything that CI runs
+# See `make help`.
+
+PG_CONFIG ?= pg_config
+
+.PHONY: help setup demo test bench install installcheck clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'make demo                     turn this git history into a ledger, prove and tamper'
+	@echo '                              (KEEP=1: leave its server running)'
+	@echo 'make test                     format, lints, all tests, golden SQL tests, demo'
+	@echo 'make bench                    measure appends, write bench/RESULTS.md'
+	@echo 'make install PG_CONFIG=…      build and install the extension into that PostgreSQL'
+	@echo 'make installcheck             golden SQL tests against an installed server (PGHOST, PGPORT, PGUSER)'
+	@echo 'make setup                    as root: install what building needs; else: say what is missing'
+	@echo 'make clean                    remove what was built, and the last demo'
+	@echo
+	@echo 'demo, test and bench run throw-away servers from a private copy of PostgreSQL; they'
+	@echo 'touch no other cluster and write nothing under /usr.'
+
+setup:
+	@scripts/setup
+
+demo: setup
+	@scripts/demo
+
+test: setup
+	@scripts/test
+
+bench: setup
+	@scripts/private-pg bench/run
+
+install:
+	@scripts/install '$(PG_CONFIG)'
+
+installcheck:
+	@scripts/installcheck '$(PG_CONFIG)'
+
+clean:
+	@scripts/demo --remove
+	cargo clean
