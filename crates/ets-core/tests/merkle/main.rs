@@ -1,0 +1,5 @@
+//! Trees, proofs, checkpoints, notes and state roots, against published vectors
+//! and against a literal transcription of the RFC's definitions.
+
+mod reference;
+mod trees;
