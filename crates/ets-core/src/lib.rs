@@ -8,11 +8,13 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod bundle;
 pub mod canonical;
 pub mod checkpoint;
 pub mod event;
 pub mod hash;
 pub mod key;
+mod members;
 pub mod merkle;
 pub mod name;
 pub mod note;
@@ -20,3 +22,4 @@ pub mod registry;
 pub mod schema;
 pub mod state;
 pub mod time;
+pub mod trust;
