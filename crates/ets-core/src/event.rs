@@ -134,7 +134,7 @@ impl Header {
             return Err(DocumentError::Invalid("sequence"));
         }
         if let Some((name, _)) = members.into_iter().next() {
-            return Err(DocumentError::Unknown(name));
+            return Err(DocumentError::Unknown(name.chars().take(64).collect()));
         }
         Ok(Header {
             event_id,
@@ -204,10 +204,8 @@ impl EventId {
         (uuid.get_version_num() == 7 && uuid.get_variant() == uuid::Variant::RFC4122).then_some(EventId(uuid))
     }
 
-    /// The 16 bytes.
-    ///
-    /// # Errors
-    /// None if there are more or fewer, or they are no UUID version 7.
+    /// The id of these 16 bytes, if there are as many and they are a UUID
+    /// version 7.
     pub fn from_slice(bytes: &[u8]) -> Option<Self> {
         bytes_of(bytes).ok().map(Uuid::from_bytes).and_then(EventId::from_uuid)
     }
@@ -281,7 +279,7 @@ pub enum DocumentError {
     Missing(&'static str),
     /// A member has another type, or another spelling than its only one.
     Invalid(&'static str),
-    /// A member that an event document does not have.
+    /// A member that an event document does not have; its name, cut to 64 characters.
     Unknown(String),
 }
 
