@@ -1,5 +1,7 @@
 //! Trees, proofs, checkpoints, notes and state roots, against published vectors
 //! and against a literal transcription of the RFC's definitions.
 
+mod checkpoints;
 mod reference;
 mod trees;
+mod vectors;
