@@ -11,7 +11,8 @@ use ets_core::note::{
 };
 use ets_core::state::{StreamState, state_hash, state_root};
 
-use crate::vectors::{hex, json, list};
+use crate::common::{json, unhex};
+use crate::vectors::list;
 
 #[test]
 fn meta_roots_of_the_ledger_vectors() {
@@ -120,9 +121,10 @@ fn the_log_of_tessera_has_our_roots_tiles_and_notes() {
         let tiles = frontier.finish().tiles;
         match vectors["tile_hex_by_size"].get(size) {
             Some(stored) => {
+                let stored = unhex(stored.as_str().unwrap());
                 assert_eq!(tiles.len(), 1);
-                assert_eq!(tiles[0].to_bytes(), hex(stored));
-                assert_eq!(hashes_from_bytes(&hex(stored)).as_ref(), Ok(&tiles[0].hashes));
+                assert_eq!(tiles[0].to_bytes(), stored);
+                assert_eq!(hashes_from_bytes(&stored).as_ref(), Ok(&tiles[0].hashes));
             }
             None => assert!(tiles.is_empty()),
         }

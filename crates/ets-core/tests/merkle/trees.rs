@@ -9,6 +9,7 @@ use ets_core::merkle::{
     roots_from_consistency_proof, shape, verify_consistency, verify_inclusion,
 };
 
+use crate::common::Random;
 use crate::reference::{mth, path, proof};
 
 #[test]
@@ -83,7 +84,7 @@ fn proofs_from_tiles_at_any_size_to_70000_verify_and_read_each_tile_once() {
     let mut stored = Stored::default();
     stored.grow(&leaves);
 
-    let mut random = Random(7);
+    let mut random = Random::new();
     let edges = [1, 255, 256, 257, 511, 512, 65_535, 65_536, 65_537, 65_792, SIZE];
     let random_sizes: Vec<usize> = (0..300).map(|_| 1 + random.below(SIZE)).collect();
     for size in edges.into_iter().chain(random_sizes) {
@@ -122,8 +123,8 @@ fn a_tree_grown_in_chunks_equals_one_grown_at_once() {
     let leaves = leaves(SIZE);
     let mut once = Stored::default();
     once.grow(&leaves);
-    for seed in 1..=3 {
-        let mut random = Random(seed);
+    let mut random = Random::new();
+    for round in 0..3 {
         let mut stored = Stored::default();
         let mut size = 0;
         while size < SIZE {
@@ -134,7 +135,7 @@ fn a_tree_grown_in_chunks_equals_one_grown_at_once() {
             assert_eq!(stored.grow(&leaves[size..end]), root_of(&leaves[..end]));
             size = end;
         }
-        assert!(stored.tiles == once.tiles, "seed {seed}");
+        assert!(stored.tiles == once.tiles, "round {round}");
     }
     // What is stored is what the shape says, and nothing else.
     let expected: usize =
@@ -167,7 +168,7 @@ fn growing_hands_out_only_what_changed_and_keeps_no_full_tile() {
 fn a_changed_proof_is_refused() {
     let leaves = leaves(300);
     let tree: MemoryTree = leaves.iter().copied().collect();
-    let mut random = Random(11);
+    let mut random = Random::new();
     for _ in 0..400 {
         let to = 2 + random.below(298);
         let (index, from) = (random.below(to), 1 + random.below(to - 1));
@@ -299,7 +300,7 @@ fn flipped(hash: &Digest, random: &mut Random) -> Digest {
     hash
 }
 
-pub fn leaves(count: usize) -> Vec<Digest> {
+fn leaves(count: usize) -> Vec<Digest> {
     (0..count as u64).map(|n| leaf_hash(&n.to_be_bytes())).collect()
 }
 
@@ -365,17 +366,5 @@ impl TileSource for Endless {
 
     fn tile(&mut self, level: u8, index: u64) -> Result<Vec<Digest>, Self::Error> {
         Ok(vec![leaf_hash(&[&[level][..], &index.to_be_bytes()].concat()); TILE_WIDTH])
-    }
-}
-
-/// A xorshift generator: the same cases in every run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % bound as u64) as usize
     }
 }

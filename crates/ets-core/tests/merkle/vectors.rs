@@ -1,7 +1,5 @@
 //! Published vectors of trees and proofs. Each test states how many it ran.
 
-use std::path::{Path, PathBuf};
-
 use data_encoding::BASE64;
 use ets_core::hash::{Digest, leaf_hash, node_hash, sha256};
 use ets_core::merkle::{
@@ -9,23 +7,7 @@ use ets_core::merkle::{
 };
 use serde_json::Value;
 
-/// The text of a vector file: from the folder that `ETS_VECTORS` names, else from
-/// one shared beside the checkout, else from the copies that the project carries.
-pub fn text(path: &str) -> String {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folders = std::env::var_os("ETS_VECTORS")
-        .map(PathBuf::from)
-        .into_iter()
-        .chain([here.join("../../../shared/vectors"), here.join("../../tests/vectors")]);
-    let found = folders.map(|folder| folder.join(path)).find(|file| file.is_file());
-    let file = found.unwrap_or_else(|| panic!("no vectors {path}"));
-    std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
-}
-
-/// As [`text`], parsed.
-pub fn json(path: &str) -> Value {
-    serde_json::from_str(&text(path)).unwrap()
-}
+use crate::common::{json, text, unhex};
 
 #[test]
 fn inclusion_proofs_of_transparency_dev() {
@@ -75,7 +57,7 @@ fn consistency_proofs_of_transparency_dev() {
 fn the_reference_tree_of_certificate_transparency() {
     let vectors = json("merkle/rfc6962_reference_trees.json");
     let inputs = list(&vectors["leaf_inputs_hex"]);
-    let leaves: Vec<Digest> = inputs.iter().map(|input| leaf_hash(&hex(input))).collect();
+    let leaves: Vec<Digest> = inputs.iter().map(|input| leaf_hash(&unhex(input.as_str().unwrap()))).collect();
     let rows = list(&vectors["node_hashes_hex"]);
     assert_eq!(hashes(&rows[0]), leaves);
     for (below, above) in rows.iter().zip(&rows[1..]) {
@@ -189,11 +171,6 @@ fn tiles_have_the_places_that_c2sp_gives_them() {
 /// A JSON array.
 pub fn list(value: &Value) -> &[Value] {
     value.as_array().unwrap()
-}
-
-/// Bytes in hex, of any length.
-pub fn hex(value: &Value) -> Vec<u8> {
-    data_encoding::HEXLOWER.decode(value.as_str().unwrap().as_bytes()).unwrap()
 }
 
 fn hashes(value: &Value) -> Vec<Digest> {
