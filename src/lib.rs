@@ -1,1 +1,45 @@
+//! The extension `pg_ets`: SQL on one side, ets-core on the other.
+//!
+//! Nothing here hashes, signs or judges: that is ets-core's, which the offline
+//! verifier and the auditor use as well. An append goes from `api/append.rs` or
+//! `triggers.rs` through `gate.rs`; `db.rs` is the only file that speaks SPI.
 
+#[cfg(not(panic = "unwind"))]
+compile_error!("a panic must unwind: aborting would take the whole cluster down");
+
+mod api;
+mod clock;
+mod db;
+mod error;
+mod events;
+mod function;
+mod gate;
+mod gucs;
+mod heads;
+mod keys;
+mod ledger;
+mod projections;
+mod rows;
+mod seal;
+mod threads;
+mod transaction;
+mod triggers;
+mod value;
+
+pgrx::pg_module_magic!(name, version);
+
+pgrx::extension_sql_file!("../sql/types.sql", name = "types", bootstrap);
+pgrx::extension_sql_file!("../sql/functions/triggers.sql", name = "triggers", requires = ["types"]);
+pgrx::extension_sql_file!("../sql/functions/canonical.sql", name = "canonical", requires = ["triggers"]);
+pgrx::extension_sql_file!("../sql/functions/append.sql", name = "append", requires = ["canonical"]);
+pgrx::extension_sql_file!("../sql/functions/read.sql", name = "read", requires = ["append"]);
+pgrx::extension_sql_file!("../sql/functions/registry.sql", name = "registry", requires = ["read"]);
+pgrx::extension_sql_file!("../sql/functions/forest.sql", name = "forest", requires = ["registry"]);
+pgrx::extension_sql_file!("../sql/functions/setup.sql", name = "setup", requires = ["forest"]);
+pgrx::extension_sql_file!("../sql/privileges.sql", name = "privileges", finalize);
+
+/// Called when the library is loaded into a backend.
+#[pgrx::pg_guard]
+extern "C-unwind" fn _PG_init() {
+    gucs::register();
+}

@@ -1,0 +1,171 @@
+-- The ledger's tables, made by ets.init as ordinary tables: not members of the
+-- extension, so that DROP EXTENSION leaves the data, and dump, restore,
+-- replication and pg_upgrade treat them like any table.
+
+CREATE TABLE ets.ledger (
+  ledger_id          uuid PRIMARY KEY,
+  origin             text NOT NULL,
+  root_key_id        text NOT NULL,
+  root_public_key    bytea NOT NULL,
+  server_key_id      text NOT NULL,
+  server_public_key  bytea NOT NULL,
+  layout_version     integer NOT NULL,
+  system_identifier  bigint NOT NULL,
+  timeline           integer NOT NULL,
+  database_oid       oid NOT NULL,
+  one                boolean NOT NULL DEFAULT true UNIQUE CHECK (one)
+);
+COMMENT ON TABLE ets.ledger IS 'The ledger of this database: its id, its name, its keys, and where it was made';
+
+CREATE TABLE ets.ledger_event (
+  event_id          uuid NOT NULL,
+  payload           jsonb NOT NULL,
+  schema_version    text COLLATE "C" NOT NULL,
+  key_id            text COLLATE "C" NOT NULL,
+  public_key        bytea NOT NULL,
+  previous_hash     bytea NOT NULL,
+  current_hash      bytea NOT NULL,
+  signature         bytea NOT NULL,
+  "timestamp"       timestamptz NOT NULL,
+  domain            text COLLATE "C" NOT NULL,
+  stream            text COLLATE "C" NOT NULL,
+  sequence          bigint NOT NULL,
+  registry_version  bigint NOT NULL,
+  -- The top-level transaction that appended the row: how a seal finds cheaply
+  -- what the last one did not see. It is under no hash.
+  transaction_id    bigint NOT NULL,
+  PRIMARY KEY (event_id, domain)
+);
+CREATE INDEX ledger_event_stream ON ets.ledger_event (domain, stream, sequence);
+CREATE INDEX ledger_event_transaction ON ets.ledger_event USING brin (transaction_id) WITH (pages_per_range = 16);
+COMMENT ON TABLE ets.ledger_event IS 'The events: append-only, each signed by its actor and linked to the one before it in its stream';
+COMMENT ON COLUMN ets.ledger_event.event_id IS 'UUID version 7, strictly increasing in its stream';
+COMMENT ON COLUMN ets.ledger_event.payload IS 'what happened; the canonical value (RFC 8785)';
+COMMENT ON COLUMN ets.ledger_event.schema_version IS 'the schema that the payload was validated against';
+COMMENT ON COLUMN ets.ledger_event.key_id IS 'SHA-256 of public_key, in hex';
+COMMENT ON COLUMN ets.ledger_event.public_key IS 'the signer''s Ed25519 key, 32 bytes';
+COMMENT ON COLUMN ets.ledger_event.previous_hash IS 'current_hash of the event before it in its stream, or the stream''s genesis hash';
+COMMENT ON COLUMN ets.ledger_event.current_hash IS 'SHA-256 of the canonical payload followed by previous_hash';
+COMMENT ON COLUMN ets.ledger_event.signature IS 'Ed25519 signature of the 32 bytes of current_hash';
+COMMENT ON COLUMN ets.ledger_event."timestamp" IS 'when the gate admitted the event, by the server''s clock';
+COMMENT ON COLUMN ets.ledger_event.domain IS 'the domain, which the schema names';
+COMMENT ON COLUMN ets.ledger_event.stream IS 'the hash chain inside the domain';
+COMMENT ON COLUMN ets.ledger_event.sequence IS 'position in the stream, from 1';
+COMMENT ON COLUMN ets.ledger_event.registry_version IS 'the registry''s sequence that the event was judged against';
+COMMENT ON COLUMN ets.ledger_event.transaction_id IS 'the transaction that appended it, for the seal; under no hash';
+
+CREATE TABLE ets.stream_head (
+  domain            text COLLATE "C" NOT NULL,
+  stream            text COLLATE "C" NOT NULL,
+  sequence          bigint NOT NULL,
+  head_hash         bytea NOT NULL,
+  last_event_id     uuid NOT NULL,
+  last_timestamp    timestamptz NOT NULL,
+  registry_version  bigint NOT NULL,
+  state             jsonb,
+  PRIMARY KEY (domain, stream)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE ets.stream_head IS 'The last event of each stream, and its state where the domain keeps one; written by the gate in the same transaction as the event';
+
+CREATE TABLE ets.domain (
+  domain         text COLLATE "C" PRIMARY KEY,
+  description    text,
+  keep_state     boolean NOT NULL,
+  registered_at  bigint NOT NULL
+);
+COMMENT ON TABLE ets.domain IS 'Domains, as the registry''s events made them; a projection, written by the gate alone';
+
+CREATE TABLE ets.schema_version (
+  name            text COLLATE "C" PRIMARY KEY,
+  domain          text COLLATE "C" NOT NULL,
+  schema          jsonb NOT NULL,
+  stream_pointer  text,
+  schema_pointer  text,
+  rules           jsonb NOT NULL,
+  reducer         text NOT NULL,
+  engine          text NOT NULL,
+  registered_at   bigint NOT NULL,
+  retired_at      bigint
+);
+COMMENT ON TABLE ets.schema_version IS 'Schema versions, as the registry''s events made them; a projection, written by the gate alone';
+
+CREATE TABLE ets.signing_key (
+  key_id             text COLLATE "C" PRIMARY KEY,
+  public_key         bytea NOT NULL,
+  algorithm          text NOT NULL,
+  owner              text NOT NULL,
+  custody            text NOT NULL,
+  not_before         timestamptz,
+  not_after          timestamptz,
+  registered_at      bigint NOT NULL,
+  revoked_at         bigint,
+  rotated_from       text COLLATE "C",
+  superseded_by      text COLLATE "C",
+  compromised_since  timestamptz
+);
+COMMENT ON TABLE ets.signing_key IS 'Keys, as the registry''s events made them; a projection, written by the gate alone';
+
+CREATE TABLE ets.authority_grant (
+  key_id      text COLLATE "C" NOT NULL,
+  domain      text COLLATE "C" NOT NULL,
+  schemas     text COLLATE "C" NOT NULL,
+  streams     text COLLATE "C" NOT NULL,
+  granted_at  bigint NOT NULL,
+  revoked_at  bigint,
+  PRIMARY KEY (key_id, domain, schemas, streams, granted_at)
+);
+COMMENT ON TABLE ets.authority_grant IS 'Who may append what, as the registry''s events granted it; a projection, written by the gate alone';
+
+CREATE TABLE ets.local_key (
+  name     text PRIMARY KEY,
+  key_id   text COLLATE "C" NOT NULL UNIQUE,
+  used_by  text NOT NULL
+);
+COMMENT ON TABLE ets.local_key IS 'Keys whose secret lies on this server, each usable by one role through ets.append_signed';
+
+CREATE TABLE ets.merkle_leaf (
+  domain      text COLLATE "C" NOT NULL,
+  leaf_index  bigint NOT NULL,
+  event_id    uuid NOT NULL,
+  PRIMARY KEY (domain, leaf_index)
+);
+CREATE INDEX merkle_leaf_event ON ets.merkle_leaf (event_id);
+COMMENT ON TABLE ets.merkle_leaf IS 'Which event is which leaf of its domain''s tree';
+
+CREATE TABLE ets.merkle_tile (
+  domain      text COLLATE "C" NOT NULL,
+  level       integer NOT NULL,
+  tile_index  bigint NOT NULL,
+  hashes      bytea NOT NULL,
+  PRIMARY KEY (domain, level, tile_index)
+);
+ALTER TABLE ets.merkle_tile ALTER COLUMN hashes SET STORAGE EXTERNAL;
+COMMENT ON TABLE ets.merkle_tile IS 'The trees as tiles of up to 256 hashes of 32 bytes (C2SP tlog-tiles); level 0 holds the leaf hashes';
+
+CREATE TABLE ets.checkpoint (
+  checkpoint_id        bigint PRIMARY KEY,
+  version              text NOT NULL,
+  checkpoint_event_id  uuid NOT NULL,
+  meta_root            bytea NOT NULL,
+  created_at           timestamptz NOT NULL
+);
+COMMENT ON TABLE ets.checkpoint IS 'Seals: each is one MetaRoot over all domain roots';
+
+CREATE TABLE ets.domain_root (
+  checkpoint_id  bigint NOT NULL,
+  domain         text COLLATE "C" NOT NULL,
+  tree_size      bigint NOT NULL,
+  root_hash      bytea NOT NULL,
+  note           text,
+  PRIMARY KEY (checkpoint_id, domain)
+);
+COMMENT ON TABLE ets.domain_root IS 'The size and root of each domain''s tree at each checkpoint, with the signed note (C2SP tlog-checkpoint)';
+
+CREATE TABLE ets.seal_position (
+  one                boolean PRIMARY KEY DEFAULT true CHECK (one),
+  snapshot           pg_snapshot NOT NULL,
+  system_identifier  bigint NOT NULL,
+  database_oid       oid NOT NULL,
+  relation_oid       oid NOT NULL
+);
+COMMENT ON TABLE ets.seal_position IS 'What the last seal saw, so that the next finds what is new; of no meaning in another cluster';

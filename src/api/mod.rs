@@ -1,0 +1,10 @@
+//! The SQL functions, one file a noun. Each reads its arguments, makes its call
+//! into ets-core or the gate, and answers; their declarations are in
+//! `sql/functions/`.
+
+pub mod append;
+pub mod canonical;
+pub mod forest;
+pub mod read;
+pub mod registry;
+pub mod setup;

@@ -1,0 +1,111 @@
+//! Making the ledger, and arming it again.
+
+use ets_core::canonical::{Limits, Payload};
+use ets_core::key::PublicKey;
+use ets_core::name::{Origin, SchemaVersion};
+use pgrx::pg_sys;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::api::append::sign_and_append;
+use crate::api::canonical::new_secret_key;
+use crate::db;
+use crate::error::{self, Error, Result, sqlstate};
+use crate::function::{Call, exact_bytes};
+use crate::value::Value;
+use crate::{keys, ledger};
+
+crate::sql_functions! {
+    ets_init pg_finfo_ets_init => init;
+    ets_arm pg_finfo_ets_arm => arm;
+    ets_trust_root pg_finfo_ets_trust_root => trust_root;
+}
+
+/// Counts the changes of the tables' layout.
+const LAYOUT_VERSION: i64 = 1;
+
+fn init(call: &Call) -> Result<Value> {
+    require_superuser("ets.init")?;
+    let origin: Origin = call.required_text(0, "origin")?.parse()?;
+    let authority = call
+        .bytes(1)
+        .map(|bytes| exact_bytes(&bytes, "authority_public_key", sqlstate::SIGNATURE))
+        .transpose()?
+        .map(|bytes| PublicKey::from_bytes(&bytes))
+        .transpose()?;
+    // SAFETY: reads statics.
+    if unsafe { pg_sys::GetDatabaseEncoding() } != pg_sys::pg_enc::PG_UTF8 as i32 {
+        return Err(Error::new(sqlstate::STATE, "the database's encoding is not UTF8")
+            .hint("CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"));
+    }
+    if ledger::exists()? {
+        return Err(Error::new(sqlstate::STATE, "the ledger is initialised already")
+            .hint("a database has one ledger; SELECT ets.arm() makes its triggers again"));
+    }
+    ledger::forget();
+
+    let ledger_id = Uuid::now_v7();
+    let server_key = new_secret_key()?;
+    let server = server_key.public_key();
+    let root = authority.clone().unwrap_or_else(|| server.clone());
+    db::script(include_str!("../../sql/tables.sql"))?;
+    db::write(
+        "INSERT INTO ets.ledger (ledger_id, origin, root_key_id, root_public_key, server_key_id,
+                server_public_key, layout_version, system_identifier, timeline, database_oid)
+         SELECT $1, $2, $3, $4, $5, $6, $7, system.system_identifier, checkpoint.timeline_id, database.oid
+           FROM pg_catalog.pg_control_system() AS system, pg_catalog.pg_control_checkpoint() AS checkpoint,
+                pg_catalog.pg_database AS database
+          WHERE database.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()",
+        &[
+            Value::Uuid(*ledger_id.as_bytes()),
+            origin.as_str().into(),
+            root.key_id().into(),
+            (*root.as_bytes()).into(),
+            server.key_id().into(),
+            (*server.as_bytes()).into(),
+            LAYOUT_VERSION.into(),
+        ],
+    )?;
+    db::script(include_str!("../../sql/arm.sql"))?;
+    keys::create(&ledger_id, &server_key, true)?;
+    if authority.is_none() {
+        let payload = Payload::from_value(ledger::announced()?.payload(), &Limits::CEILING)?;
+        let kind: SchemaVersion = "ets.ledger/1.0.0".parse()?;
+        sign_and_append(payload, kind, &server_key)?;
+        error::warn(
+            "the root key lies on this server: its administrator can grant himself anything",
+            "register a second root key that is kept elsewhere, or init with authority_public_key",
+        );
+    }
+    Ok(Value::Uuid(*ledger_id.as_bytes()))
+}
+
+fn arm(_: &Call) -> Result<Value> {
+    require_superuser("ets.arm")?;
+    ledger::announced()?;
+    db::script(include_str!("../../sql/arm.sql"))?;
+    Ok("triggers, event triggers, views and the default of event_id are in place".into())
+}
+
+fn trust_root(_: &Call) -> Result<Value> {
+    let announced = ledger::announced()?;
+    Ok(Value::Jsonb(
+        json!({
+            "ledger_id": announced.ledger_id.hyphenated().to_string(),
+            "origin": announced.origin.as_str(),
+            "root_public_key": announced.root_public_key.to_string(),
+            "server_public_key": announced.server_public_key.to_string(),
+        })
+        .to_string(),
+    ))
+}
+
+/// These functions run with their definer's rights: the role that counts is the
+/// one that the session acts as.
+pub fn require_superuser(function: &str) -> Result<()> {
+    // SAFETY: looks a role up.
+    if unsafe { pg_sys::superuser_arg(pg_sys::GetOuterUserId()) } {
+        return Ok(());
+    }
+    Err(Error::new(sqlstate::PRIVILEGE, format!("{function} is for superusers")))
+}

@@ -1,0 +1,233 @@
+//! The ledger of this database, and its registry as the backend knows it.
+//!
+//! The gate asks neither the projections nor the catalog who may do what: it
+//! folds the registry's own events, and keeps the fold for as long as the
+//! registry's head is the one that it folded up to. A key that somebody sneaks
+//! into `ets.signing_key` gains nothing.
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+
+use ets_core::event::Event;
+use ets_core::hash::Digest;
+use ets_core::key::PublicKey;
+use ets_core::name::{DomainName, MAIN, Origin, REGISTRY, StreamName};
+use ets_core::registry::{Registry, payload};
+use uuid::Uuid;
+
+use crate::db::{self, View};
+use crate::error::{Error, Result, sqlstate};
+use crate::{function, heads, rows, transaction};
+
+thread_local! {
+    static LEDGER_ID: Cell<Option<Uuid>> = const { Cell::new(None) };
+    static REGISTRY_FOLD: RefCell<Option<Arc<Registry>>> = const { RefCell::new(None) };
+}
+
+/// Whether `ets.init` has run in this database.
+pub fn exists() -> Result<bool> {
+    let found = db::first(
+        View::Query,
+        "SELECT true FROM pg_catalog.pg_class AS class
+           JOIN pg_catalog.pg_namespace AS namespace ON namespace.oid OPERATOR(pg_catalog.=) class.relnamespace
+          WHERE namespace.nspname OPERATOR(pg_catalog.=) 'ets' AND class.relname OPERATOR(pg_catalog.=) 'ledger'",
+        &[],
+        |_| Ok(()),
+    )?;
+    Ok(found.is_some())
+}
+
+/// The id of this database's ledger.
+///
+/// # Errors
+/// ET013 before `ets.init`.
+pub fn id() -> Result<Uuid> {
+    if let Some(id) = LEDGER_ID.get() {
+        return Ok(id);
+    }
+    if !exists()? {
+        return Err(not_initialised());
+    }
+    let id = db::first(View::Latest, "SELECT ledger.ledger_id FROM ets.ledger AS ledger", &[], |row| Ok(row.uuid(1)))?
+        .flatten()
+        .map(Uuid::from_bytes)
+        .ok_or_else(not_initialised)?;
+    // Remembered only once it is known that the row will stay: before the
+    // registry has begun, a rollback may take the whole ledger away again.
+    if REGISTRY_FOLD.with_borrow(Option::is_some) {
+        LEDGER_ID.set(Some(id));
+    }
+    Ok(id)
+}
+
+/// What `ets.init` wrote down about the ledger.
+pub struct Announced {
+    /// The ledger's id.
+    pub ledger_id: Uuid,
+    /// Its name.
+    pub origin: Origin,
+    /// The key that signs the first event.
+    pub root_public_key: PublicKey,
+    /// The server's key.
+    pub server_public_key: PublicKey,
+}
+
+impl Announced {
+    /// The payload of the first event.
+    pub fn payload(&self) -> serde_json::Value {
+        payload::ledger(&self.ledger_id, &self.origin, &self.root_public_key, &self.server_public_key)
+    }
+
+    /// Whether the server's key is root too.
+    pub fn has_local_authority(&self) -> bool {
+        self.root_public_key == self.server_public_key
+    }
+}
+
+/// The row of `ets.ledger`.
+///
+/// # Errors
+/// ET013 before `ets.init`.
+pub fn announced() -> Result<Announced> {
+    if !exists()? {
+        return Err(not_initialised());
+    }
+    db::first(
+        View::Latest,
+        "SELECT ledger.ledger_id, ledger.origin, ledger.root_public_key, ledger.server_public_key
+           FROM ets.ledger AS ledger",
+        &[],
+        |row| {
+            Ok(Announced {
+                ledger_id: row.uuid(1).map(Uuid::from_bytes).unwrap_or_default(),
+                origin: row.text(2).unwrap_or_default().parse()?,
+                root_public_key: key_column(row, 3)?,
+                server_public_key: key_column(row, 4)?,
+            })
+        },
+    )?
+    .ok_or_else(not_initialised)
+}
+
+fn key_column(row: &db::Row, column: usize) -> Result<PublicKey> {
+    let bytes = row.bytes(column).unwrap_or_default();
+    Ok(PublicKey::from_bytes(&function::exact_bytes(&bytes, "a key in ets.ledger", sqlstate::CORRUPTED)?)?)
+}
+
+/// The registry as the backend knows it, without looking whether it has moved:
+/// for checks that are made again under a lock. None before the first event.
+pub fn known_registry() -> Result<Option<Arc<Registry>>> {
+    match REGISTRY_FOLD.with_borrow(Clone::clone) {
+        Some(known) => Ok(Some(known)),
+        None => registry_if_begun(View::Latest),
+    }
+}
+
+/// The registry as it is now: with everything that has committed, and what this
+/// transaction itself has registered.
+///
+/// # Errors
+/// ET013 if the ledger has no first event yet.
+pub fn registry(view: View) -> Result<Arc<Registry>> {
+    registry_if_begun(view)?.ok_or_else(not_initialised)
+}
+
+/// As [`registry`]; none before the ledger's first event.
+pub fn registry_if_begun(view: View) -> Result<Option<Arc<Registry>>> {
+    if REGISTRY_FOLD.with_borrow(Option::is_none) && !exists()? {
+        return Err(not_initialised());
+    }
+    let (domain, stream) = (DomainName::registry(), StreamName::main());
+    let Some((head, version)) = heads::peek(view, &domain, &stream)? else {
+        forget();
+        return Ok(None);
+    };
+    let known = REGISTRY_FOLD.with_borrow(Clone::clone);
+    if let Some(known) = known.filter(|known| known.version() <= version) {
+        if known.version() == version && known.head() == head {
+            return Ok(Some(known));
+        }
+        // It has grown, if its first new event continues what is known.
+        let known_head = known.head();
+        let mut grown = known;
+        if let Ok(()) = extend(&mut grown, view, known_head) {
+            if grown.version() == version && grown.head() == head {
+                return Ok(Some(remember(grown)));
+            }
+        }
+    }
+    let mut fold = None;
+    for event in events_after(view, 0)? {
+        check_link(&event)?;
+        match &mut fold {
+            None => fold = Some(Registry::start(&event)?),
+            Some(registry) => registry.apply(&event)?,
+        }
+    }
+    match fold {
+        Some(fold) if fold.head() == head && fold.version() == version => Ok(Some(remember(Arc::new(fold)))),
+        _ => Err(Error::new(sqlstate::HASH, "the registry's events and its head do not agree")
+            .hint("run ets.verify_ledger('ets.registry') to see what was changed")),
+    }
+}
+
+/// Makes a fold known that is ahead of what has committed: the gate has just
+/// admitted its last event. If that is rolled back, the fold is forgotten.
+pub fn remember_uncommitted(registry: Arc<Registry>) {
+    transaction::touch_registry();
+    remember(registry);
+}
+
+fn remember(registry: Arc<Registry>) -> Arc<Registry> {
+    REGISTRY_FOLD.set(Some(Arc::clone(&registry)));
+    registry
+}
+
+/// Forgets what the backend knows of the ledger.
+pub fn forget() {
+    REGISTRY_FOLD.set(None);
+    LEDGER_ID.set(None);
+}
+
+/// `ET013`, before there is a ledger.
+pub fn not_initialised() -> Error {
+    Error::new(sqlstate::STATE, "the ledger is not initialised").hint("SELECT ets.init('your.example/name')")
+}
+
+fn extend(registry: &mut Arc<Registry>, view: View, head: Digest) -> Result<()> {
+    let mut previous = head;
+    for event in events_after(view, registry.version())? {
+        check_link(&event)?;
+        if event.header.previous_hash != previous {
+            return Err(Error::new(sqlstate::HASH, "the registry was rewritten"));
+        }
+        previous = event.header.current_hash;
+        Arc::make_mut(registry).apply(&event)?;
+    }
+    Ok(())
+}
+
+/// A registry event whose payload was changed in place must not count.
+fn check_link(event: &Event) -> Result<()> {
+    if event.check_hash() {
+        Ok(())
+    } else {
+        Err(Error::new(sqlstate::HASH, format!("registry event {} does not hash", event.header.sequence))
+            .hint("run ets.verify_ledger('ets.registry') to see what was changed"))
+    }
+}
+
+fn events_after(view: View, sequence: u64) -> Result<Vec<Event>> {
+    db::query(
+        view,
+        "SELECT event.event_id, event.domain, event.stream, event.sequence, event.payload, event.schema_version,
+                event.key_id, event.public_key, event.previous_hash, event.current_hash, event.signature,
+                event.timestamp, event.registry_version
+           FROM ets.ledger_event AS event
+          WHERE event.domain OPERATOR(pg_catalog.=) $1 AND event.stream OPERATOR(pg_catalog.=) $2
+            AND event.sequence OPERATOR(pg_catalog.>) $3
+          ORDER BY event.sequence USING OPERATOR(pg_catalog.<)",
+        &[REGISTRY.into(), MAIN.into(), sequence.into()],
+        rows::event,
+    )
+}

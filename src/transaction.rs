@@ -1,0 +1,193 @@
+//! What one transaction remembers in the backend: open frames, the heads that it
+//! has locked, the ids that it made.
+//!
+//! A head's row stays locked until the transaction ends, so what is remembered
+//! of it cannot become wrong except by a rollback, and every rollback, of the
+//! whole or of a savepoint, clears the memory. It is never trusted over a lock.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use ets_core::event::{Event, EventId};
+use ets_core::hash::Digest;
+use ets_core::name::{DomainName, StreamName};
+use ets_core::time::Timestamp;
+use pgrx::pg_sys;
+
+use crate::{db, ledger};
+
+/// The last event of a stream whose head this transaction has locked.
+#[derive(Debug, Clone)]
+pub struct Head {
+    /// Position of the last event; 0 if there is none yet.
+    pub sequence: u64,
+    /// Its `current_hash`, or the stream's genesis hash.
+    pub hash: Digest,
+    /// Its id; none if there is none yet.
+    pub last_event_id: Option<EventId>,
+    /// Its timestamp.
+    pub last_timestamp: Timestamp,
+    /// Its registry_version.
+    pub registry_version: u64,
+    /// The stream's state, where the domain keeps one.
+    pub state: Option<serde_json::Value>,
+    /// Where the head's row lies: block and offset.
+    pub tid: (u32, u16),
+    /// Whether the row is behind what is remembered here.
+    pub dirty: bool,
+}
+
+/// An event that `ets.append` has admitted and is about to insert.
+pub struct Expected {
+    /// What the row must hold.
+    pub event: Event,
+    /// The payload's datum that the INSERT was given.
+    pub payload: pg_sys::Datum,
+}
+
+struct Frame {
+    subtransaction: pg_sys::SubTransactionId,
+    passed: u64,
+}
+
+type HeadKey = (DomainName, StreamName);
+
+/// As many ids as a transaction can remember; an older one counts as the client's.
+const MAX_MADE_IDS: usize = 1 << 20;
+
+thread_local! {
+    static FRAMES: RefCell<Vec<Frame>> = const { RefCell::new(Vec::new()) };
+    static HEADS: RefCell<HashMap<HeadKey, Head>> = RefCell::new(HashMap::new());
+    static MADE_IDS: RefCell<HashSet<EventId>> = RefCell::new(HashSet::new());
+    static EXPECTED: RefCell<VecDeque<Expected>> = const { RefCell::new(VecDeque::new()) };
+    static APPENDED: Cell<bool> = const { Cell::new(false) };
+    static REGISTRY_TOUCHED: Cell<bool> = const { Cell::new(false) };
+    static REGISTERED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Opens the frame of an INSERT statement.
+pub fn open_frame() {
+    watch();
+    // SAFETY: reads a static of the transaction manager.
+    let subtransaction = unsafe { pg_sys::GetCurrentSubTransactionId() };
+    FRAMES.with_borrow_mut(|frames| frames.push(Frame { subtransaction, passed: 0 }));
+}
+
+/// Counts a row that passed the gate; false if no statement is open.
+pub fn count_row() -> bool {
+    APPENDED.set(true);
+    FRAMES.with_borrow_mut(|frames| frames.last_mut().map(|frame| frame.passed += 1).is_some())
+}
+
+/// Whether a statement is open.
+pub fn has_frame() -> bool {
+    FRAMES.with_borrow(|frames| !frames.is_empty())
+}
+
+/// Closes the innermost frame: the number of its rows that passed the gate.
+pub fn close_frame() -> Option<u64> {
+    FRAMES.with_borrow_mut(|frames| frames.pop().map(|frame| frame.passed))
+}
+
+/// The head of a stream, if this transaction has locked it.
+pub fn head(domain: &DomainName, stream: &StreamName) -> Option<Head> {
+    HEADS.with_borrow(|heads| heads.get(&(domain.clone(), stream.clone())).cloned())
+}
+
+/// Remembers a head that is locked now.
+pub fn remember_head(domain: &DomainName, stream: &StreamName, head: Head) {
+    watch();
+    HEADS.with_borrow_mut(|heads| heads.insert((domain.clone(), stream.clone()), head));
+}
+
+/// The heads whose rows are behind.
+pub fn dirty_heads() -> Vec<(HeadKey, Head)> {
+    HEADS.with_borrow(|heads| {
+        heads.iter().filter(|(_, head)| head.dirty).map(|(key, head)| (key.clone(), head.clone())).collect()
+    })
+}
+
+/// Remembers an id that the server made.
+pub fn remember_id(id: EventId) {
+    watch();
+    MADE_IDS.with_borrow_mut(|ids| {
+        if ids.len() >= MAX_MADE_IDS {
+            ids.clear();
+        }
+        ids.insert(id);
+    });
+}
+
+/// Whether the server made this id in this transaction; forgets it, so that it
+/// serves for one event only.
+pub fn take_id(id: EventId) -> bool {
+    MADE_IDS.with_borrow_mut(|ids| ids.remove(&id))
+}
+
+/// Announces a row that the next INSERT of `ets.append` brings.
+pub fn expect(expected: Expected) {
+    watch();
+    EXPECTED.with_borrow_mut(|queue| queue.push_back(expected));
+}
+
+/// The row that is expected next.
+pub fn take_expected() -> Option<Expected> {
+    EXPECTED.with_borrow_mut(VecDeque::pop_front)
+}
+
+/// Whether this transaction has appended: then a seal in it would not know its own rows.
+pub fn has_appended() -> bool {
+    APPENDED.get()
+}
+
+/// Says that the backend's fold of the registry holds an event of this transaction.
+pub fn touch_registry() {
+    watch();
+    REGISTRY_TOUCHED.set(true);
+}
+
+/// Asks to be told when transactions end, once a backend.
+fn watch() {
+    if !REGISTERED.replace(true) {
+        // SAFETY: the callbacks are functions of this library, which stays loaded.
+        unsafe {
+            pg_sys::RegisterXactCallback(Some(transaction_ended), std::ptr::null_mut());
+            pg_sys::RegisterSubXactCallback(Some(subtransaction_ended), std::ptr::null_mut());
+        }
+    }
+}
+
+#[pgrx::pg_guard]
+unsafe extern "C-unwind" fn transaction_ended(event: pg_sys::XactEvent::Type, _argument: *mut std::ffi::c_void) {
+    use pg_sys::XactEvent::{XACT_EVENT_ABORT, XACT_EVENT_COMMIT, XACT_EVENT_PREPARE};
+    if matches!(event, XACT_EVENT_ABORT | XACT_EVENT_COMMIT | XACT_EVENT_PREPARE) {
+        FRAMES.with_borrow_mut(Vec::clear);
+        HEADS.with_borrow_mut(HashMap::clear);
+        MADE_IDS.with_borrow_mut(HashSet::clear);
+        EXPECTED.with_borrow_mut(VecDeque::clear);
+        APPENDED.set(false);
+        db::forget_writing();
+        if REGISTRY_TOUCHED.replace(false) && event != XACT_EVENT_COMMIT {
+            ledger::forget();
+        }
+    }
+}
+
+#[pgrx::pg_guard]
+unsafe extern "C-unwind" fn subtransaction_ended(
+    event: pg_sys::SubXactEvent::Type,
+    ended: pg_sys::SubTransactionId,
+    _parent: pg_sys::SubTransactionId,
+    _argument: *mut std::ffi::c_void,
+) {
+    if event == pg_sys::SubXactEvent::SUBXACT_EVENT_ABORT_SUB {
+        // Frames of the savepoint and of what began inside it are gone; those
+        // around it go on. Locked heads may have been locked or advanced inside.
+        FRAMES.with_borrow_mut(|frames| frames.retain(|frame| frame.subtransaction < ended));
+        HEADS.with_borrow_mut(HashMap::clear);
+        EXPECTED.with_borrow_mut(VecDeque::clear);
+        if REGISTRY_TOUCHED.get() {
+            ledger::forget();
+        }
+    }
+}

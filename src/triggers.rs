@@ -1,0 +1,409 @@
+//! The triggers on the ledger's tables: thin, and written against the raw
+//! trigger interface because every append pays for them.
+//!
+//! One INSERT statement is one frame. BEFORE STATEMENT opens it, BEFORE ROW sends
+//! each row through the gate, AFTER STATEMENT writes the heads and refuses if a
+//! row that passed was not stored: `ON CONFLICT DO NOTHING` or another trigger
+//! could drop it after its head had moved.
+
+use std::ffi::CStr;
+
+use ets_core::canonical::Payload;
+use ets_core::event::{Event, EventId};
+use ets_core::hash::Digest;
+use ets_core::key::Signature;
+use pgrx::pg_sys::{self, Datum};
+use serde_json::json;
+
+use crate::error::{Error, Result, sqlstate};
+use crate::function::{Call, exact_bytes};
+use crate::gate::{self, Candidate, IdChoice};
+use crate::transaction::{self, Expected};
+use crate::value::{self, Value};
+use crate::{clock, db, events, gucs, heads};
+
+crate::sql_functions! {
+    ets_gate pg_finfo_ets_gate => gate_trigger;
+    ets_guard pg_finfo_ets_guard => guard_trigger;
+}
+
+/// The columns of `ets.ledger_event`, by their place from 0.
+mod column {
+    pub const EVENT_ID: usize = 0;
+    pub const PAYLOAD: usize = 1;
+    pub const SCHEMA_VERSION: usize = 2;
+    pub const KEY_ID: usize = 3;
+    pub const PUBLIC_KEY: usize = 4;
+    pub const PREVIOUS_HASH: usize = 5;
+    pub const CURRENT_HASH: usize = 6;
+    pub const SIGNATURE: usize = 7;
+    pub const TIMESTAMP: usize = 8;
+    pub const DOMAIN: usize = 9;
+    pub const STREAM: usize = 10;
+    pub const SEQUENCE: usize = 11;
+    pub const REGISTRY_VERSION: usize = 12;
+    pub const TRANSACTION_ID: usize = 13;
+    pub const COUNT: usize = 14;
+}
+
+fn gate_trigger(call: &Call) -> Result<Datum> {
+    let trigger = Trigger::of(call)?;
+    let _owner = Owner::become_owner_of(&trigger);
+    match (trigger.is_before(), trigger.is_row()) {
+        (true, false) => {
+            transaction::open_frame();
+            Ok(Datum::null())
+        }
+        (true, true) => before_row(&trigger),
+        (false, _) => {
+            after_statement(&trigger)?;
+            Ok(Datum::null())
+        }
+    }
+}
+
+/// Refuses what is not the ledger's own statement: UPDATE, DELETE and TRUNCATE of
+/// events by anybody, and any change by hand of the tables that the gate and the
+/// seal write.
+fn guard_trigger(call: &Call) -> Result<Datum> {
+    let trigger = Trigger::of(call)?;
+    if db::is_writing() {
+        return Ok(Datum::null());
+    }
+    let (table, operation) = (trigger.table_name(), trigger.operation());
+    Err(Error::new(sqlstate::APPEND_ONLY, format!("{operation} on ets.{table} is refused: the ledger is append-only"))
+        .detail(json!({"table": table, "operation": operation}))
+        .hint("append an event that says what changed; ets.append is the way in"))
+}
+
+fn before_row(trigger: &Trigger) -> Result<Datum> {
+    if !transaction::has_frame() {
+        return Err(Error::new(sqlstate::FIELD, "a row was inserted past the ledger's table")
+            .hint("insert into ets.ledger_event, not into a part of it"));
+    }
+    let mut row = trigger.new_row()?;
+    let event = match transaction::take_expected() {
+        Some(expected) => row.check(&expected)?,
+        None => row.admit()?,
+    };
+    transaction::count_row();
+    row.tuple(trigger, &event)
+}
+
+fn after_statement(trigger: &Trigger) -> Result<()> {
+    heads::write_dirty()?;
+    let passed = transaction::close_frame().unwrap_or(0);
+    let stored = trigger.inserted();
+    if passed != stored {
+        return Err(Error::new(sqlstate::FIELD, "a row that passed the gate was not stored")
+            .detail(json!({"passed": passed, "stored": stored}))
+            .hint("ON CONFLICT and further row triggers on ets.ledger_event are not possible"));
+    }
+    Ok(())
+}
+
+/// The new row of a plain INSERT or COPY, or of `ets.append`.
+struct NewRow {
+    datums: [Datum; column::COUNT],
+    nulls: [bool; column::COUNT],
+    payload: Option<Datum>,
+}
+
+impl NewRow {
+    fn given(&self, column: usize) -> Option<Datum> {
+        (!self.nulls[column]).then_some(self.datums[column])
+    }
+
+    fn required(&self, column: usize, name: &str) -> Result<Datum> {
+        self.given(column).ok_or_else(|| Error::null(name))
+    }
+
+    /// The row of a plain INSERT or COPY, through the gate.
+    fn admit(&mut self) -> Result<Event> {
+        let payload = self.required(column::PAYLOAD, "payload")?;
+        // SAFETY: each datum is of its column's type.
+        let (payload_text, schema_version, public_key, previous_hash, signature) = unsafe {
+            (
+                value::jsonb_text_of(payload),
+                value::text_of(self.required(column::SCHEMA_VERSION, "schema_version")?),
+                value::bytes_of(self.required(column::PUBLIC_KEY, "public_key")?),
+                value::bytes_of(self.required(column::PREVIOUS_HASH, "previous_hash")?),
+                value::bytes_of(self.required(column::SIGNATURE, "signature")?),
+            )
+        };
+        let parsed = Payload::parse(&payload_text, &gucs::payload_limits())?;
+        if parsed.is_stored_form() {
+            self.payload = Some(payload);
+        }
+        let inspected = gate::inspect(Candidate {
+            payload: parsed,
+            schema_version: schema_version.parse()?,
+            public_key: exact_bytes(&public_key, "public_key", sqlstate::SIGNATURE)?,
+            previous_hash: Digest(exact_bytes(&previous_hash, "previous_hash", sqlstate::PARAMETER)?),
+            signature: Signature(exact_bytes(&signature, "signature", sqlstate::SIGNATURE)?),
+            event_id: self.id_choice()?,
+        })?;
+        let event = gate::place(inspected)?;
+        self.check_given(&event)?;
+        Ok(event)
+    }
+
+    fn id_choice(&self) -> Result<IdChoice> {
+        let Some(datum) = self.given(column::EVENT_ID) else { return Ok(IdChoice::Server(clock::new_id()?)) };
+        // SAFETY: the column is a uuid.
+        let bytes = unsafe { value::uuid_of(datum) };
+        let id = EventId::from_slice(&bytes).ok_or_else(|| not_version_7(&bytes))?;
+        if transaction::take_id(id) {
+            return Ok(IdChoice::Server(id));
+        }
+        events::lock_id(id)?;
+        if events::exists(id)? {
+            return Err(events::taken(id));
+        }
+        Ok(IdChoice::Client(id))
+    }
+
+    /// What the server derives may be given too, and must then be right; what it
+    /// alone can know may not be given.
+    fn check_given(&self, event: &Event) -> Result<()> {
+        let header = &event.header;
+        // SAFETY: each datum is of its column's type.
+        unsafe {
+            if let Some(given) = self.given(column::CURRENT_HASH)
+                && value::bytes_of(given) != header.current_hash.as_bytes()
+            {
+                return Err(Error::new(sqlstate::HASH, "current_hash is not the hash of payload and previous_hash")
+                    .detail(json!({"current_hash": header.current_hash.to_string()}))
+                    .hint("leave current_hash out, or compute it as ets.event_hash does"));
+            }
+            let texts = [
+                (column::KEY_ID, "key_id", header.key_id.to_string()),
+                (column::DOMAIN, "domain", header.domain.as_str().to_owned()),
+                (column::STREAM, "stream", header.stream.as_str().to_owned()),
+            ];
+            for (column, name, right) in texts {
+                if self.given(column).is_some_and(|given| value::text_of(given) != right) {
+                    return Err(wrong_field(name));
+                }
+            }
+        }
+        if self.given(column::SEQUENCE).is_some_and(|given| given.value() as u64 != header.sequence) {
+            return Err(wrong_field("sequence"));
+        }
+        let reserved = [
+            (column::TIMESTAMP, "timestamp"),
+            (column::REGISTRY_VERSION, "registry_version"),
+            (column::TRANSACTION_ID, "transaction_id"),
+        ];
+        for (column, name) in reserved {
+            if self.given(column).is_some() {
+                return Err(Error::new(sqlstate::FIELD, format!("{name} is not the caller's to set"))
+                    .detail(json!({"field": name}))
+                    .hint("leave it out: the server assigns it"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The row of `ets.append`, which has been through the gate: it must be the
+    /// announced one to the last byte, or something changed it on the way.
+    fn check(&mut self, expected: &Expected) -> Result<Event> {
+        let event = &expected.event;
+        let header = &event.header;
+        // SAFETY: each datum is of its column's type.
+        let same = unsafe {
+            let text = |column, right: &str| self.given(column).is_some_and(|given| value::text_of(given) == right);
+            let bytes = |column, right: &[u8]| self.given(column).is_some_and(|given| value::bytes_of(given) == right);
+            self.given(column::EVENT_ID).is_some_and(|given| value::uuid_of(given) == *header.event_id.as_uuid().as_bytes())
+                && self.given(column::PAYLOAD).is_some_and(|given| same_varlena(given, expected.payload))
+                && text(column::SCHEMA_VERSION, header.schema_version.as_str())
+                && bytes(column::PUBLIC_KEY, &header.public_key)
+                && bytes(column::PREVIOUS_HASH, header.previous_hash.as_bytes())
+                && bytes(column::CURRENT_HASH, header.current_hash.as_bytes())
+                && bytes(column::SIGNATURE, &header.signature.0)
+                && text(column::DOMAIN, header.domain.as_str())
+                && text(column::STREAM, header.stream.as_str())
+                && self.given(column::SEQUENCE).is_some_and(|given| given.value() as u64 == header.sequence)
+        };
+        if !same {
+            return Err(Error::new(sqlstate::FIELD, "a row changed between the gate and the table")
+                .hint("there is a further trigger on ets.ledger_event: remove it"));
+        }
+        self.payload = self.given(column::PAYLOAD);
+        Ok(event.clone())
+    }
+
+    /// The tuple to store: every column from the event.
+    fn tuple(&mut self, trigger: &Trigger, event: &Event) -> Result<Datum> {
+        let header = &event.header;
+        // SAFETY: the transaction has an id from here on, as the INSERT needs it anyway.
+        let transaction_id = unsafe { pg_sys::GetTopFullTransactionId().value };
+        let payload = match self.payload {
+            Some(datum) => Value::JsonbDatum(datum),
+            None => Value::Jsonb(event.payload.canonical().to_owned()),
+        };
+        let values: [Value; column::COUNT] = [
+            header.event_id.into(),
+            payload,
+            header.schema_version.as_str().into(),
+            header.key_id.into(),
+            header.public_key.into(),
+            header.previous_hash.into(),
+            header.current_hash.into(),
+            header.signature.into(),
+            header.timestamp.into(),
+            header.domain.as_str().into(),
+            header.stream.as_str().into(),
+            header.sequence.into(),
+            header.registry_version.into(),
+            transaction_id.into(),
+        ];
+        for (index, value) in values.iter().enumerate() {
+            self.datums[index] = value.to_datum().unwrap_or(Datum::null());
+            self.nulls[index] = false;
+        }
+        // SAFETY: as many datums as the table has columns, which new_row checked.
+        unsafe {
+            let tuple =
+                pg_sys::heap_form_tuple(trigger.descriptor(), self.datums.as_mut_ptr(), self.nulls.as_mut_ptr());
+            Ok(Datum::from(tuple))
+        }
+    }
+}
+
+fn wrong_field(name: &str) -> Error {
+    Error::new(sqlstate::FIELD, format!("{name} is not the one that the server derives"))
+        .detail(json!({"field": name}))
+        .hint("leave it out: the server assigns it")
+}
+
+/// ET010 for an id of another kind.
+pub fn not_version_7(bytes: &[u8; 16]) -> Error {
+    let text = uuid::Uuid::from_bytes(*bytes).to_string();
+    Error::new(sqlstate::FIELD, format!("event_id {text} is not a UUID of version 7"))
+        .detail(json!({"event_id": text}))
+        .hint("leave event_id out, or make a UUID version 7 as ets.uuid_v7() does")
+}
+
+/// Whether two jsonb values are the same bytes.
+unsafe fn same_varlena(left: Datum, right: Datum) -> bool {
+    // SAFETY: per the callers, both are live jsonb values.
+    left == right || unsafe { value::bytes_of(left) == value::bytes_of(right) }
+}
+
+/// What Postgres tells a trigger.
+struct Trigger {
+    data: *mut pg_sys::TriggerData,
+}
+
+impl Trigger {
+    fn of(call: &Call) -> Result<Trigger> {
+        // SAFETY: the context of a trigger call is a TriggerData, which its tag tells.
+        unsafe {
+            let context = (*call.info()).context;
+            if context.is_null() || (*context).type_ != pg_sys::NodeTag::T_TriggerData {
+                return Err(Error::new(c"39P01", "this function is a trigger of the ledger's tables")
+                    .hint("it cannot be called by itself"));
+            }
+            Ok(Trigger { data: context.cast() })
+        }
+    }
+
+    fn event(&self) -> u32 {
+        // SAFETY: data is live for the call.
+        unsafe { (*self.data).tg_event }
+    }
+
+    fn is_before(&self) -> bool {
+        self.event() & pg_sys::TRIGGER_EVENT_TIMINGMASK == pg_sys::TRIGGER_EVENT_BEFORE
+    }
+
+    fn is_row(&self) -> bool {
+        self.event() & pg_sys::TRIGGER_EVENT_ROW != 0
+    }
+
+    fn operation(&self) -> &'static str {
+        match self.event() & pg_sys::TRIGGER_EVENT_OPMASK {
+            pg_sys::TRIGGER_EVENT_INSERT => "INSERT",
+            pg_sys::TRIGGER_EVENT_DELETE => "DELETE",
+            pg_sys::TRIGGER_EVENT_UPDATE => "UPDATE",
+            _ => "TRUNCATE",
+        }
+    }
+
+    fn table_name(&self) -> String {
+        // SAFETY: the relation is open for the call; its name is NUL-terminated.
+        unsafe {
+            let name = &(*(*(*self.data).tg_relation).rd_rel).relname;
+            CStr::from_ptr(name.data.as_ptr()).to_string_lossy().into_owned()
+        }
+    }
+
+    fn descriptor(&self) -> pg_sys::TupleDesc {
+        // SAFETY: the relation is open for the call.
+        unsafe { (*(*self.data).tg_relation).rd_att }
+    }
+
+    fn new_row(&self) -> Result<NewRow> {
+        let descriptor = self.descriptor();
+        // SAFETY: the trigger tuple is of this descriptor; as many places as it has columns.
+        unsafe {
+            if (*descriptor).natts != column::COUNT as i32 {
+                return Err(Error::new(sqlstate::STATE, "ets.ledger_event has other columns than this version of pg_ets")
+                    .hint("SELECT ets.arm() after an update of the extension"));
+            }
+            let mut row =
+                NewRow { datums: [Datum::null(); column::COUNT], nulls: [true; column::COUNT], payload: None };
+            pg_sys::heap_deform_tuple(
+                (*self.data).tg_trigtuple,
+                descriptor,
+                row.datums.as_mut_ptr(),
+                row.nulls.as_mut_ptr(),
+            );
+            Ok(row)
+        }
+    }
+
+    /// How many rows the statement stored, by its transition table.
+    fn inserted(&self) -> u64 {
+        // SAFETY: the trigger is declared with a transition table; its count needs no scan.
+        unsafe {
+            let table = (*self.data).tg_newtable;
+            if table.is_null() { 0 } else { u64::try_from(tuplestore_tuple_count(table)).unwrap_or(0) }
+        }
+    }
+}
+
+/// Runs the gate's own statements as the table's owner: the sender needs rights
+/// on `ets.ledger_event` only.
+struct Owner {
+    user: pg_sys::Oid,
+    context: i32,
+}
+
+impl Owner {
+    fn become_owner_of(trigger: &Trigger) -> Owner {
+        let (mut user, mut context) = (pg_sys::Oid::INVALID, 0);
+        // SAFETY: as referential-integrity triggers do (utils/adt/ri_triggers.c);
+        // after an error the transaction's abort puts the user back.
+        unsafe {
+            pg_sys::GetUserIdAndSecContext(&mut user, &mut context);
+            let owner = (*(*(*trigger.data).tg_relation).rd_rel).relowner;
+            let flags = (pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_NOFORCE_RLS) as i32;
+            pg_sys::SetUserIdAndSecContext(owner, context | flags);
+        }
+        Owner { user, context }
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        // SAFETY: puts back what become_owner_of found.
+        unsafe { pg_sys::SetUserIdAndSecContext(self.user, self.context) }
+    }
+}
+
+unsafe extern "C-unwind" {
+    fn tuplestore_tuple_count(store: *mut pg_sys::Tuplestorestate) -> i64;
+}
+
