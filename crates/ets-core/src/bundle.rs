@@ -110,8 +110,8 @@ pub enum RegistryEntry {
 
 /// The kinds of registry events whose payload a bundle may leave out: nobody's
 /// authority follows from them.
-pub const OMITTABLE_KINDS: [&str; 4] =
-    ["ets.domain/1.0.0", "ets.schema/1.0.0", "ets.schema_retirement/1.0.0", "ets.rule_function/1.0.0"];
+pub const OMITTABLE_KINDS: [&str; 3] =
+    ["ets.schema/1.0.0", "ets.schema_retirement/1.0.0", "ets.rule_function/1.0.0"];
 
 /// Any file that the offline verifier reads.
 #[allow(clippy::large_enum_variant)]

@@ -12,6 +12,7 @@ use crate::hash::from_hex;
 use crate::key::PublicKey;
 use crate::members::{FormatError, Members};
 use crate::name::Origin;
+use crate::registry::Ledger;
 
 /// Who a ledger is: what `ets.trust_root()` returns, and what the ledger's first
 /// event states under the root key's signature.
@@ -28,6 +29,17 @@ pub struct TrustRoot {
 }
 
 impl TrustRoot {
+    /// What a ledger's first event says; none if its keys are none, which no
+    /// registry admits.
+    pub fn of(ledger: &Ledger) -> Option<Self> {
+        Some(TrustRoot {
+            ledger_id: ledger.ledger_id,
+            origin: ledger.origin.clone(),
+            root_public_key: PublicKey::from_bytes(&ledger.root_public_key).ok()?,
+            server_public_key: PublicKey::from_bytes(&ledger.server_public_key).ok()?,
+        })
+    }
+
     /// The JCS text.
     pub fn to_jcs(&self) -> String {
         format!(

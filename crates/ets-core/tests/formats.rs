@@ -174,8 +174,9 @@ fn garbage_is_refused_with_the_place_of_the_fault() {
 }
 
 #[test]
-fn the_examples_in_the_page_are_the_files() {
+fn the_examples_in_the_page_are_the_files_and_fit_their_schemas() {
     let page = read("docs/formats.md");
+    let mut payloads = 0;
     let mut files = 0;
     let mut marked = None;
     let mut blocks = page.lines();
@@ -188,13 +189,20 @@ fn the_examples_in_the_page_are_the_files() {
         }
         let block: String = blocks.by_ref().take_while(|line| *line != "```").collect::<Vec<_>>().join("\n");
         let value: Value = serde_json::from_str(&block).unwrap_or_else(|error| panic!("{error}: {block}"));
-        if let Some(name) = marked.take() {
-            let file: Value = serde_json::from_str(&read(&format!("docs/examples/{name}"))).unwrap();
-            assert_eq!(value, file, "{name}");
-            files += 1;
+        match marked.take() {
+            Some(name) => {
+                let file: Value = serde_json::from_str(&read(&format!("docs/examples/{name}"))).unwrap();
+                assert_eq!(value, file, "{name}");
+                files += 1;
+            }
+            None => {
+                let name = value["schema_version"].as_str().unwrap().replace('/', "-") + ".json";
+                assert!(schema(&name).is_valid(&value), "{name}: {block}");
+                payloads += 1;
+            }
         }
     }
-    assert_eq!(files, 2);
+    assert_eq!((payloads, files), (15, 2));
 }
 
 /// Every place in a document, as JSON pointers.

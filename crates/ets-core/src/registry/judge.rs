@@ -13,7 +13,7 @@ use super::error::{Denial, RegistryError};
 use super::payload::Members;
 use super::record::{Custody, DomainRecord, KeyRecord, Ledger, SchemaRecord};
 use super::{Registry, Request};
-use crate::event::Event;
+use crate::event::{Event, Header};
 use crate::hash::genesis_hash;
 use crate::key::{KeyId, PublicKey, Signature, key_possession_hash};
 use crate::name::{AUDIT, DomainName, MAIN, MAX_DOMAINS, REGISTRY, SchemaVersion, StreamName};
@@ -56,7 +56,7 @@ pub(super) enum Effect {
 /// The first event; nothing before it could be asked about it.
 pub(super) fn start(event: &Event) -> Result<Registry, RegistryError> {
     let header = &event.header;
-    check_place(event, 1)?;
+    check_place(header, 1)?;
     if Kind::of(&header.schema_version) != Some(Kind::Ledger) {
         return Err(RegistryError::NotLedger { schema_version: header.schema_version.clone() });
     }
@@ -116,24 +116,14 @@ pub(super) fn start(event: &Event) -> Result<Registry, RegistryError> {
 /// The next event: what it changes, if it may.
 pub(super) fn judge(registry: &Registry, event: &Event) -> Result<Effect, RegistryError> {
     let header = &event.header;
-    check_place(event, registry.version.saturating_add(1))?;
+    check_place(header, registry.version.saturating_add(1))?;
     if header.previous_hash != registry.head {
         return Err(RegistryError::PreviousHash { expected: registry.head, actual: header.previous_hash });
     }
     let kind = Kind::of(&header.schema_version)
         .ok_or_else(|| RegistryError::UnknownKind { schema_version: header.schema_version.clone() })?;
     let members = check_payload(event)?;
-    registry.authorize(
-        registry.version,
-        &Request {
-            key_id: header.key_id,
-            public_key: &header.public_key,
-            timestamp: header.timestamp,
-            domain: &header.domain,
-            schema_version: &header.schema_version,
-            stream: &header.stream,
-        },
-    )?;
+    check_signer(registry, header)?;
     let case = Case { registry, event, members };
     match kind {
         Kind::Ledger => Err(RegistryError::AlreadyStarted),
@@ -150,6 +140,31 @@ pub(super) fn judge(registry: &Registry, event: &Event) -> Result<Effect, Regist
             Err(RegistryError::RuleFunctionsNotSupported { name: case.members.parsed("name")? })
         }
     }
+}
+
+/// An event whose payload is not at hand, and need not be.
+pub(super) fn check_skipped(registry: &Registry, header: &Header) -> Result<(), RegistryError> {
+    check_place(header, registry.version.saturating_add(1))?;
+    if header.previous_hash != registry.head {
+        return Err(RegistryError::PreviousHash { expected: registry.head, actual: header.previous_hash });
+    }
+    match Kind::of(&header.schema_version) {
+        Some(Kind::Schema | Kind::SchemaRetirement | Kind::RuleFunction) => check_signer(registry, header),
+        _ => Err(RegistryError::UnknownKind { schema_version: header.schema_version.clone() }),
+    }
+}
+
+/// The signer may sign this kind of event, as far as a header shows.
+fn check_signer(registry: &Registry, header: &Header) -> Result<(), RegistryError> {
+    let request = Request {
+        key_id: header.key_id,
+        public_key: &header.public_key,
+        timestamp: header.timestamp,
+        domain: &header.domain,
+        schema_version: &header.schema_version,
+        stream: &header.stream,
+    };
+    Ok(registry.authorize(registry.version, &request)?)
 }
 
 /// Changes the registry, whose version is that of the event already.
@@ -246,8 +261,7 @@ fn end_grants(registry: &mut Registry, key_id: &KeyId) -> Vec<Grant> {
 }
 
 /// Domain, stream, sequence and registry_version.
-fn check_place(event: &Event, sequence: u64) -> Result<(), RegistryError> {
-    let header = &event.header;
+fn check_place(header: &Header, sequence: u64) -> Result<(), RegistryError> {
     if header.domain.as_str() != REGISTRY || header.stream.as_str() != MAIN {
         let (domain, stream) = (header.domain.clone(), header.stream.clone());
         return Err(RegistryError::NotRegistry { domain, stream });

@@ -29,7 +29,7 @@ pub use error::{Denial, RegistryError};
 pub use projection::{DomainRow, GrantRow, KeyRow, Rows, SchemaRow};
 pub use record::{Custody, DomainRecord, KeyRecord, Ledger, RouteError, SchemaRecord};
 
-use crate::event::Event;
+use crate::event::{Event, Header};
 use crate::hash::Digest;
 use crate::key::KeyId;
 use crate::name::{AUDIT, DomainName, REGISTRY, SchemaVersion, StreamName};
@@ -114,6 +114,27 @@ impl Registry {
         self.head = event.header.current_hash;
         judge::record(self, effect);
         Ok(())
+    }
+
+    /// Goes past the next event, of which only the header is at hand: its place,
+    /// and its signer's right to its kind, are judged as far as a header shows
+    /// them. It must be of a kind from which no authority follows (a schema, a
+    /// schema's retirement, a rule function), and nothing is recorded of it.
+    ///
+    /// # Errors
+    /// [`RegistryError`], the first thing wrong.
+    pub fn skip(&mut self, header: &Header) -> Result<(), RegistryError> {
+        judge::check_skipped(self, header)?;
+        self.version = header.sequence;
+        self.head = header.current_hash;
+        Ok(())
+    }
+
+    /// Continues after the event of this sequence and hash, whatever lies between
+    /// and cannot be read. Only for verifying what follows a damaged row.
+    pub(crate) fn resume_at(&mut self, version: u64, head: Digest) {
+        self.version = version;
+        self.head = head;
     }
 
     /// Whether a key may append an event, as of a registry version. A change

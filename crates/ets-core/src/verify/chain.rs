@@ -1,0 +1,268 @@
+//! The events of streams, one after the other, as they are stored.
+
+use std::collections::HashSet;
+
+use uuid::Uuid;
+
+use super::finding::{Finding, FindingClass, Flaw};
+use super::judge::{self, Memory};
+use super::raw::RawEvent;
+use super::registry::VerifiedRegistry;
+use crate::event::{Event, EventId};
+use crate::hash::{Digest, genesis_hash};
+use crate::name::{DomainName, SchemaVersion, StreamName};
+use crate::registry::Registry;
+use crate::time::Timestamp;
+
+/// Makes the gate's checks again on stored rows, which come in the order of
+/// domain, stream and sequence. After a bad row it goes on from what the row
+/// says, so that one change is one row's findings and not all its successors'.
+pub struct ChainVerifier<'r> {
+    ledger_id: Uuid,
+    registry: Option<&'r Registry>,
+    damaged_from: Option<u64>,
+    memory: Memory,
+    at: Option<Position>,
+    /// Schemas whose rules have been reported as not evaluated.
+    rules_reported: HashSet<SchemaVersion>,
+}
+
+/// How far a [`ChainVerifier`] has come in a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    /// The domain, as it is stored.
+    pub domain: String,
+    /// The stream, as it is stored.
+    pub stream: String,
+    /// The sequence of the last row.
+    pub sequence: u64,
+    /// What the next row's `previous_hash` must be; two values after a row whose
+    /// `current_hash` was wrong, none after one that had none.
+    pub heads: Vec<Digest>,
+    /// The `event_id` of the last row.
+    pub last_event_id: Option<EventId>,
+    timestamp: Option<Timestamp>,
+    registry_version: u64,
+}
+
+impl<'r> ChainVerifier<'r> {
+    /// A verifier for rows of a ledger's domains. Without a registry, authority
+    /// and schemas are not judged: whoever found the registry unusable has
+    /// reported that.
+    pub fn new(ledger_id: Uuid, registry: Option<&'r Registry>) -> Self {
+        ChainVerifier {
+            ledger_id,
+            registry,
+            damaged_from: None,
+            memory: Memory::default(),
+            at: None,
+            rules_reported: HashSet::new(),
+        }
+    }
+
+    /// A verifier for rows that are judged by what a [`super::RegistryVerifier`]
+    /// made. Where its registry lacks an event, what it denies is not reported
+    /// again for every row: the missing event has its own finding.
+    pub fn judging_by(ledger_id: Uuid, verified: &'r VerifiedRegistry) -> Self {
+        ChainVerifier {
+            damaged_from: verified.damaged_from,
+            ..ChainVerifier::new(ledger_id, verified.registry.as_ref())
+        }
+    }
+
+    /// The last row's place, to compare with the stream's head.
+    pub fn position(&self) -> Option<&Position> {
+        self.at.as_ref()
+    }
+
+    /// Verifies the next row, whatever it holds.
+    pub fn push_raw(&mut self, row: &RawEvent, findings: &mut Vec<Finding>) {
+        match row.parse() {
+            Ok(event) => {
+                if !event.payload.is_stored_form() {
+                    let flaw = Flaw::tampering("payload", "the stored payload is not its canonical value");
+                    findings.push(row.finding(flaw));
+                }
+                self.push(&event, findings);
+            }
+            Err(finding) => {
+                findings.push(finding);
+                self.step_over(row, findings);
+            }
+        }
+    }
+
+    /// Verifies the next event.
+    pub fn push(&mut self, event: &Event, findings: &mut Vec<Finding>) {
+        let header = &event.header;
+        let mut flaws = judge::integrity(event, &mut self.memory);
+        let intact = flaws.is_empty();
+        let gap = self.advance(header.domain.as_str(), header.stream.as_str(), header.sequence);
+        let Some(at) = self.at.as_mut() else { return };
+        if let Some(first) = gap.missing_from {
+            findings.push(missing(at, first, header.sequence));
+        }
+        if gap.repeated {
+            flaws.push(
+                Flaw::tampering("sequence", "this sequence is there twice, or rows are out of order")
+                    .compared(gap.expected, header.sequence),
+            );
+        }
+        if !at.heads.is_empty() && !at.heads.contains(&header.previous_hash) {
+            let what = if header.sequence == 1 { "the stream's genesis hash" } else { "the event before" };
+            let flaw = Flaw::tampering("previous_hash", format!("previous_hash is not that of {what}"));
+            flaws.push(
+                flaw.compared(
+                    at.heads.first().map_or(String::new(), Digest::to_string),
+                    header.previous_hash,
+                ),
+            );
+        }
+        if at.last_event_id.is_some_and(|last| header.event_id <= last) {
+            flaws.push(Flaw::tampering("event_id", "event_id is not greater than the one before").compared(
+                at.last_event_id.map_or(String::new(), |id| format!("more than {id}")),
+                header.event_id,
+            ));
+        }
+        if at.timestamp.is_some_and(|last| header.timestamp < last) {
+            flaws.push(
+                Flaw::tampering("timestamp", "timestamp is earlier than the one before").compared(
+                    at.timestamp.map_or(String::new(), |t| format!("at least {t}")),
+                    header.timestamp,
+                ),
+            );
+        }
+        if header.domain.as_str() == crate::name::REGISTRY {
+            if header.registry_version.checked_add(1) != Some(header.sequence) {
+                flaws.push(
+                    Flaw::tampering(
+                        "registry_version",
+                        "a registry event is judged against the one before it",
+                    )
+                    .compared(header.sequence.saturating_sub(1), header.registry_version),
+                );
+            }
+        } else if header.registry_version < at.registry_version {
+            flaws.push(
+                Flaw::tampering("registry_version", "registry_version is less than in the event before")
+                    .compared(format!("at least {}", at.registry_version), header.registry_version),
+            );
+        }
+
+        at.heads = vec![header.current_hash];
+        if !intact {
+            // If current_hash itself was changed, the next row still has the true one.
+            at.heads.push(event.computed_hash());
+        }
+        // Of this row even if it is wrong, so that one raised value is not
+        // held against all that follow.
+        at.last_event_id = Some(header.event_id);
+        at.timestamp = Some(header.timestamp);
+        if self.registry.is_none_or(|registry| header.registry_version <= registry.version()) {
+            at.registry_version = header.registry_version;
+        }
+
+        flaws.extend(self.judge(event));
+        findings.extend(flaws.into_iter().map(|flaw| flaw.of(header)));
+    }
+
+    /// Authority and schema. The registry's own events are judged as it is folded.
+    fn judge(&mut self, event: &Event) -> Vec<Flaw> {
+        let header = &event.header;
+        let Some(registry) = self.registry.filter(|_| header.domain.as_str() != crate::name::REGISTRY) else {
+            return Vec::new();
+        };
+        let lacks_events = self.damaged_from.is_some_and(|from| from <= header.registry_version);
+        let mut flaws = Vec::from_iter(judge::authority(registry, header).filter(|_| !lacks_events));
+        match registry.schema_at(&header.schema_version, header.registry_version) {
+            Err(_) if lacks_events => {}
+            Err(error) => {
+                flaws.push(Flaw::new(FindingClass::Schema, "schema_version", error.to_string()));
+            }
+            Ok(record) => {
+                flaws.extend(judge::schema(record, event, &mut self.memory));
+                if judge::has_rules(record) && self.rules_reported.insert(header.schema_version.clone()) {
+                    flaws.push(Flaw::new(
+                        FindingClass::Unverifiable,
+                        "rules",
+                        format!("the rules of {} are not evaluated", header.schema_version),
+                    ));
+                }
+            }
+        }
+        flaws
+    }
+
+    /// Goes past a row that holds no event, with what it does hold.
+    fn step_over(&mut self, row: &RawEvent, findings: &mut Vec<Finding>) {
+        let (Some(domain), Some(stream)) = (row.domain, row.stream) else { return };
+        let Some(sequence) = row.sequence.and_then(|n| u64::try_from(n).ok()) else { return };
+        let gap = self.advance(domain, stream, sequence);
+        let Some(at) = self.at.as_mut() else { return };
+        if let Some(first) = gap.missing_from {
+            findings.push(missing(at, first, sequence));
+        }
+        at.heads = row.current_hash.and_then(|bytes| Digest::try_from(bytes).ok()).into_iter().collect();
+        at.last_event_id = row.event_id.and_then(EventId::from_uuid).or(at.last_event_id);
+    }
+
+    /// Moves to `sequence` of a stream, from its genesis if it is a new stream.
+    /// Past missing rows, nothing is known of the head.
+    fn advance(&mut self, domain: &str, stream: &str, sequence: u64) -> Gap {
+        if !self.at.as_ref().is_some_and(|at| at.domain == domain && at.stream == stream) {
+            let genesis = match (domain.parse::<DomainName>(), stream.parse::<StreamName>()) {
+                (Ok(domain), Ok(stream)) => vec![genesis_hash(&self.ledger_id, &domain, &stream)],
+                _ => Vec::new(),
+            };
+            self.at = Some(Position {
+                domain: domain.to_owned(),
+                stream: stream.to_owned(),
+                sequence: 0,
+                heads: genesis,
+                last_event_id: None,
+                timestamp: None,
+                registry_version: 0,
+            });
+        }
+        let Some(at) = self.at.as_mut() else { return Gap::default() };
+        let expected = at.sequence.saturating_add(1);
+        let gap = Gap {
+            expected,
+            missing_from: (sequence > expected).then_some(expected),
+            repeated: sequence < expected,
+        };
+        if gap.missing_from.is_some() || gap.repeated {
+            at.heads.clear();
+        }
+        at.sequence = at.sequence.max(sequence);
+        gap
+    }
+}
+
+#[derive(Default)]
+struct Gap {
+    expected: u64,
+    missing_from: Option<u64>,
+    repeated: bool,
+}
+
+/// The finding for rows `first` up to before `sequence`, which are not there.
+fn missing(at: &Position, first: u64, sequence: u64) -> Finding {
+    let last = sequence.saturating_sub(1);
+    let detail = if first == last {
+        format!("event {first} is missing")
+    } else {
+        format!("events {first} to {last} are missing")
+    };
+    Finding {
+        class: FindingClass::Tampering,
+        domain: Some(at.domain.clone()),
+        stream: Some(at.stream.clone()),
+        sequence: i64::try_from(first).ok(),
+        event_id: None,
+        check: "sequence",
+        expected: Some(first.to_string()),
+        actual: Some(sequence.to_string()),
+        detail,
+    }
+}

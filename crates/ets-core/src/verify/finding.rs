@@ -1,0 +1,137 @@
+//! Findings: one thing that verification found wrong, and where.
+
+use std::fmt;
+
+use uuid::Uuid;
+
+use crate::event::Header;
+
+/// One thing that verification found wrong. It names the row; it never holds a
+/// payload value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// What kind of wrong it is.
+    pub class: FindingClass,
+    /// The domain of the row, as it is stored.
+    pub domain: Option<String>,
+    /// The stream of the row, as it is stored.
+    pub stream: Option<String>,
+    /// The sequence of the row, or of the first row that is missing.
+    pub sequence: Option<i64>,
+    /// The id of the row, if there is a row.
+    pub event_id: Option<Uuid>,
+    /// What was checked, such as `previous_hash`.
+    pub check: &'static str,
+    /// What should have been there, where it can be said in a word.
+    pub expected: Option<String>,
+    /// What was there.
+    pub actual: Option<String>,
+    /// What it means, in one line.
+    pub detail: String,
+}
+
+/// The kinds of findings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FindingClass {
+    /// Stored bytes are not what was hashed, signed, chained or sealed.
+    Tampering,
+    /// The signer had no right to append this.
+    Authority,
+    /// The signer had lost the right by the time the event was sealed.
+    LateAuthority,
+    /// The payload does not fit its schema, or the schema the event.
+    Schema,
+    /// A table derived from the registry or from events differs from them.
+    Projection,
+    /// A tree, root or checkpoint differs from the rows.
+    Seal,
+    /// An event without a leaf two seals later.
+    Unsealed,
+    /// A guard is missing.
+    Guard,
+    /// Something could not be checked.
+    Unverifiable,
+}
+
+impl FindingClass {
+    /// The name in SQL and JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            FindingClass::Tampering => "tampering",
+            FindingClass::Authority => "authority",
+            FindingClass::LateAuthority => "late_authority",
+            FindingClass::Schema => "schema",
+            FindingClass::Projection => "projection",
+            FindingClass::Seal => "seal",
+            FindingClass::Unsealed => "unsealed",
+            FindingClass::Guard => "guard",
+            FindingClass::Unverifiable => "unverifiable",
+        }
+    }
+}
+
+impl fmt::Display for FindingClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.class)?;
+        if let Some(domain) = &self.domain {
+            write!(f, "{domain}")?;
+        }
+        if let Some(stream) = &self.stream {
+            write!(f, "/{stream}")?;
+        }
+        if let Some(sequence) = self.sequence {
+            write!(f, " #{sequence}")?;
+        }
+        if let Some(event_id) = self.event_id {
+            write!(f, " ({event_id})")?;
+        }
+        write!(f, ": {}: {}", self.check, self.detail)
+    }
+}
+
+/// A finding without its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Flaw {
+    pub(super) class: FindingClass,
+    pub(super) check: &'static str,
+    pub(super) expected: Option<String>,
+    pub(super) actual: Option<String>,
+    pub(super) detail: String,
+}
+
+impl Flaw {
+    pub(super) fn new(class: FindingClass, check: &'static str, detail: impl Into<String>) -> Self {
+        Flaw { class, check, expected: None, actual: None, detail: detail.into() }
+    }
+
+    pub(super) fn tampering(check: &'static str, detail: impl Into<String>) -> Self {
+        Flaw::new(FindingClass::Tampering, check, detail)
+    }
+
+    pub(super) fn compared(mut self, expected: impl ToString, actual: impl ToString) -> Self {
+        self.expected = Some(expected.to_string());
+        self.actual = Some(actual.to_string());
+        self
+    }
+
+    /// The flaw as a finding about the event with this header.
+    pub(super) fn of(self, header: &Header) -> Finding {
+        Finding {
+            class: self.class,
+            domain: Some(header.domain.to_string()),
+            stream: Some(header.stream.to_string()),
+            sequence: i64::try_from(header.sequence).ok(),
+            event_id: Some(*header.event_id.as_uuid()),
+            check: self.check,
+            expected: self.expected,
+            actual: self.actual,
+            detail: self.detail,
+        }
+    }
+}

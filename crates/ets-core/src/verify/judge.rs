@@ -1,0 +1,171 @@
+//! The gate's checks again, on one event: each either finds nothing or says
+//! what is wrong.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::finding::{Finding, FindingClass, Flaw};
+use crate::event::{Event, Header};
+use crate::key::PublicKey;
+use crate::name::SchemaVersion;
+use crate::registry::{Registry, Request, SchemaRecord};
+use crate::schema::Validator;
+
+/// How many violations a finding lists.
+const VIOLATIONS_SHOWN: usize = 3;
+/// How many public keys are kept decompressed.
+const KEYS_KEPT: usize = 1024;
+
+/// What judging many events need not do twice.
+#[derive(Default)]
+pub(super) struct Memory {
+    keys: HashMap<[u8; 32], Option<PublicKey>>,
+    // A schema version never changes, so its name says what it holds, as long as
+    // a memory is used with one registry.
+    validators: HashMap<SchemaVersion, Option<Arc<Validator>>>,
+}
+
+impl Memory {
+    fn key(&mut self, bytes: &[u8; 32]) -> Option<&PublicKey> {
+        if self.keys.len() >= KEYS_KEPT && !self.keys.contains_key(bytes) {
+            self.keys.clear();
+        }
+        self.keys.entry(*bytes).or_insert_with(|| PublicKey::from_bytes(bytes).ok()).as_ref()
+    }
+
+    fn validator(&mut self, name: &SchemaVersion, record: &SchemaRecord) -> Option<Arc<Validator>> {
+        self.validators.entry(name.clone()).or_insert_with(|| record.compile().ok().map(Arc::new)).clone()
+    }
+}
+
+/// `key_id` is the public key's, `current_hash` that of the payload and
+/// `previous_hash`, and the signature the key's over it.
+pub(super) fn integrity(event: &Event, memory: &mut Memory) -> Vec<Flaw> {
+    let header = &event.header;
+    let mut flaws = header_integrity(header, memory);
+    let hash = event.computed_hash();
+    if hash != header.current_hash {
+        flaws.push(
+            Flaw::tampering("current_hash", "payload and previous_hash do not hash to current_hash")
+                .compared(hash, header.current_hash),
+        );
+    }
+    flaws
+}
+
+/// The signer had the right to append this, at the event's own registry version.
+pub(super) fn authority(registry: &Registry, header: &Header) -> Option<Flaw> {
+    if header.registry_version > registry.version() {
+        return Some(
+            Flaw::tampering("registry_version", "the registry never had so many events")
+                .compared(format!("at most {}", registry.version()), header.registry_version),
+        );
+    }
+    registry.authorize(header.registry_version, &request_of(header)).err().map(|denial| {
+        Flaw::new(
+            FindingClass::Authority,
+            "authority",
+            format!("at registry version {}: {denial}", header.registry_version),
+        )
+    })
+}
+
+/// The finding that an event's signer, who had the right to append it at the
+/// event's own registry version, had lost it by `sealed_at`: the registry's size
+/// in the checkpoint before the one that first includes the event. A transaction
+/// may stay open after its append.
+pub fn late_authority(registry: &Registry, header: &Header, sealed_at: u64) -> Option<Finding> {
+    if sealed_at <= header.registry_version || header.domain.as_str() == crate::name::REGISTRY {
+        return None;
+    }
+    let denial = registry.authorize(sealed_at, &request_of(header)).err()?;
+    let detail = format!("sealed after registry version {sealed_at}, by when {denial}");
+    Some(Flaw::new(FindingClass::LateAuthority, "authority", detail).of(header))
+}
+
+/// Domain, stream and schema version are those that the schema derives from the
+/// payload, and the payload fits the schema.
+pub(super) fn schema(record: &SchemaRecord, event: &Event, memory: &mut Memory) -> Vec<Flaw> {
+    let header = &event.header;
+    let mut flaws = Vec::new();
+    let flaw = |check, detail: String| Flaw::new(FindingClass::Schema, check, detail);
+    if record.domain != header.domain {
+        flaws.push(
+            flaw("domain", "the schema belongs to another domain".into())
+                .compared(&record.domain, &header.domain),
+        );
+    }
+    let payload = event.payload.value();
+    match record.stream_of(payload) {
+        Ok(stream) if stream == header.stream => {}
+        Ok(_) => flaws.push(flaw("stream", "the payload names another stream".into())),
+        Err(error) => flaws.push(flaw("stream", error.to_string())),
+    }
+    if let Err(error) = record.check_pointer(payload) {
+        flaws.push(flaw("schema_version", error.to_string()));
+    }
+    match memory.validator(&header.schema_version, record) {
+        None => flaws.push(Flaw::new(
+            FindingClass::Unverifiable,
+            "schema",
+            format!("the schema {} does not compile", header.schema_version),
+        )),
+        Some(validator) => {
+            let violations = validator.validate(payload);
+            if !violations.is_empty() {
+                let shown: Vec<String> = violations
+                    .iter()
+                    .take(VIOLATIONS_SHOWN)
+                    .map(|violation| match violation.instance_pointer.as_str() {
+                        "" => format!("the payload ({})", violation.keyword),
+                        pointer => format!("{pointer} ({})", violation.keyword),
+                    })
+                    .collect();
+                let more = violations.len().saturating_sub(VIOLATIONS_SHOWN);
+                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+                flaws.push(flaw(
+                    "schema",
+                    format!("the payload violates {}: {}{more}", header.schema_version, shown.join(", ")),
+                ));
+            }
+        }
+    }
+    flaws
+}
+
+/// What the event's signer claims the right to.
+pub(super) fn request_of(header: &Header) -> Request<'_> {
+    Request {
+        key_id: header.key_id,
+        public_key: &header.public_key,
+        timestamp: header.timestamp,
+        domain: &header.domain,
+        schema_version: &header.schema_version,
+        stream: &header.stream,
+    }
+}
+
+/// As much of [`integrity`] as a header without its payload allows.
+pub(super) fn header_integrity(header: &Header, memory: &mut Memory) -> Vec<Flaw> {
+    let mut flaws = Vec::new();
+    let key_id = crate::key::key_id(&header.public_key);
+    if key_id != header.key_id {
+        flaws.push(
+            Flaw::tampering("key_id", "key_id is not the SHA-256 of the public key")
+                .compared(key_id, header.key_id),
+        );
+    }
+    match memory.key(&header.public_key) {
+        None => flaws.push(Flaw::tampering("signature", "the public key is no key that could be registered")),
+        Some(key) if !key.verify(&header.current_hash, &header.signature) => {
+            flaws.push(Flaw::tampering("signature", "the signature is not this key's over current_hash"));
+        }
+        Some(_) => {}
+    }
+    flaws
+}
+
+/// Whether a schema has rules, which are not evaluated here.
+pub(super) fn has_rules(record: &SchemaRecord) -> bool {
+    record.rules.as_array().is_none_or(|rules| !rules.is_empty())
+}
