@@ -1,0 +1,135 @@
+//! `ets verify`.
+
+use std::path::{Path, PathBuf};
+
+use ets_core::bundle::{BUNDLE_LIMITS, Proof};
+use ets_core::hash::from_hex;
+use ets_core::key::PublicKey;
+use ets_core::trust::TrustFile;
+use ets_core::verify::{Check, Trust, Verdict, verify_proof};
+use serde_json::json;
+
+use crate::output;
+
+/// Verify proof bundles, stream bundles and event documents.
+///
+/// Each file is recognised by its content. Name the ledger that you trust, with
+/// its root key or its trust file; without one a bundle vouches for itself, and
+/// the verdict is UNVERIFIABLE at best.
+///
+/// Exits with 0 if every file is MATCH, 1 if any is MISMATCH, and otherwise with 2:
+/// UNVERIFIABLE (a check could not be made, which is never a pass), an unreadable file,
+/// or wrong usage.
+#[derive(clap::Args)]
+#[command(after_help = "Where the files come from, in SQL:
+  SELECT ets.proof_bundle(event_id)             one event, with what proves it
+  SELECT ets.stream_bundle('orders', 'main')    a whole stream
+  SELECT ets.event_document(event_id)           an event, which proves only itself
+  SELECT ets.trust_root()                       a trust file: get it from somebody you trust
+
+Example:
+  ets verify bundle.json --root-key 8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c")]
+pub struct Arguments {
+    /// Files to verify; `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// The ledger's root public key, 64 lowercase hex digits
+    #[arg(long, value_name = "HEX", conflicts_with = "trust")]
+    root_key: Option<String>,
+    /// A trust file: what ets.trust_root() returned, and checkpoints that you kept
+    #[arg(long, value_name = "FILE")]
+    trust: Option<PathBuf>,
+    /// One JSON object a line for each file, for programs
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command; the exit code.
+///
+/// # Errors
+/// A message for the user, if the arguments are wrong.
+pub fn run(arguments: &Arguments) -> Result<u8, String> {
+    let trust = trust(arguments)?;
+    let mut worst = Verdict::Match;
+    for file in &arguments.files {
+        let checks = match output::read_text(file, BUNDLE_LIMITS.max_bytes) {
+            Ok(text) => verify(&text, &trust),
+            Err(message) => vec![Check { name: "format", passed: None, detail: message }],
+        };
+        let verdict = Verdict::of(&checks);
+        if arguments.json {
+            output::line(&as_json(file, &checks, verdict))?;
+        } else {
+            output::line(&as_text(file, &checks, verdict, output::in_colour()))?;
+        }
+        worst = match (worst, verdict) {
+            (Verdict::Mismatch, _) | (_, Verdict::Mismatch) => Verdict::Mismatch,
+            (Verdict::Unverifiable, _) => Verdict::Unverifiable,
+            (Verdict::Match, verdict) => verdict,
+        };
+    }
+    Ok(worst.exit_code())
+}
+
+fn verify(text: &str, trust: &Trust) -> Vec<Check> {
+    match Proof::parse(text) {
+        Ok(proof) => verify_proof(&proof, trust),
+        Err(error) => vec![Check { name: "format", passed: Some(false), detail: error.to_string() }],
+    }
+}
+
+fn trust(arguments: &Arguments) -> Result<Trust, String> {
+    if let Some(path) = &arguments.trust {
+        let text = output::read_text(path, TrustFile::MAX_BYTES)?;
+        let file = TrustFile::parse(&text)
+            .map_err(|error| format!("{} is no trust file: {error}", path.display()))?;
+        return Ok(Trust::File(file));
+    }
+    let Some(hex) = &arguments.root_key else { return Ok(Trust::Nothing) };
+    let bytes = from_hex::<32>(hex).map_err(|error| format!("--root-key is {error}"))?;
+    let key = PublicKey::from_bytes(&bytes).map_err(|error| format!("--root-key is {error}"))?;
+    Ok(Trust::RootKey(key))
+}
+
+fn as_text(file: &Path, checks: &[Check], verdict: Verdict, colour: bool) -> String {
+    const GREEN: &str = "32";
+    const RED: &str = "31";
+    const YELLOW: &str = "33";
+    let painted = |text: &str, code: &str| match colour {
+        true => format!("\x1b[1;{code}m{text}\x1b[0m"),
+        false => text.to_owned(),
+    };
+    let mut out = format!("{}\n", printable(&file.display().to_string()));
+    for check in checks {
+        let (word, code) = match check.passed {
+            Some(true) => ("passed ", GREEN),
+            Some(false) => ("FAILED ", RED),
+            None => ("unknown", YELLOW),
+        };
+        out.push_str(&format!(
+            "  {}  {:<18}  {}\n",
+            painted(word, code),
+            check.name,
+            printable(&check.detail)
+        ));
+    }
+    let code = match verdict {
+        Verdict::Match => GREEN,
+        Verdict::Mismatch => RED,
+        Verdict::Unverifiable => YELLOW,
+    };
+    out + &painted(verdict.as_str(), code)
+}
+
+fn as_json(file: &Path, checks: &[Check], verdict: Verdict) -> String {
+    let checks: Vec<_> = checks
+        .iter()
+        .map(|check| json!({"check": check.name, "detail": check.detail, "passed": check.passed}))
+        .collect();
+    json!({"checks": checks, "file": file.display().to_string(), "verdict": verdict.as_str()}).to_string()
+}
+
+/// `text` without control characters: what a file says goes to a terminal.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
