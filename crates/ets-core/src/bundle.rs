@@ -14,7 +14,8 @@ use crate::event::{Event, EventId, Header};
 use crate::hash::{Digest, SPECIFICATION_VERSION};
 pub use crate::members::FormatError;
 use crate::members::Members;
-use crate::name::SchemaVersion;
+use crate::name::{REGISTRY, SchemaVersion};
+use crate::registry::Registry;
 use crate::trust::TrustRoot;
 
 /// The member `format` of a [`ProofBundle`].
@@ -213,6 +214,21 @@ impl StreamBundle {
         }
         events.push(']');
         self.evidence.to_jcs_around("events", &events, STREAM_BUNDLE_FORMAT)
+    }
+}
+
+impl RegistryPart {
+    /// How many of the registry's events a bundle about the event of this header
+    /// needs, whose checkpoint has a registry tree of `tree_size`: all up to its
+    /// `registry_version` (a registry event's own sequence), and the one that
+    /// registered the server key that signed the checkpoint's notes.
+    pub fn size_for(registry: &Registry, header: &Header, tree_size: u64) -> u64 {
+        let judged_at = match header.domain.as_str() {
+            REGISTRY => header.sequence,
+            _ => header.registry_version,
+        };
+        let server_key = registry.server_key_at(tree_size).and_then(|key_id| registry.key(key_id));
+        judged_at.max(server_key.map_or(1, |key| key.registered_at))
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod sample;
 
-use ets_core::bundle::{BUNDLE_LIMITS, ProofBundle, RegistryEntry, StreamBundle};
+use ets_core::bundle::{BUNDLE_LIMITS, ProofBundle, RegistryEntry, RegistryPart, StreamBundle};
 use ets_core::canonical::parse_json;
 use ets_core::event::Event;
 use ets_core::trust::TrustFile;
@@ -181,6 +181,38 @@ fn authority_is_judged_as_of_the_event() {
     // What was appended before the revocation stays good.
     let checks = verify_proof_bundle(&bundle(&ledger), &trust(&ledger));
     assert_eq!(Verdict::of(&checks), Verdict::Match);
+}
+
+/// The server's key changes hands: notes are its successor's from then on, and
+/// a bundle carries the registry up to there.
+#[test]
+fn a_note_is_signed_by_the_servers_key_of_its_checkpoint() {
+    let mut ledger = sample::ledger();
+    let statement = json!({
+        "schema_version": "ets.restore/1.0.0",
+        "recorded": {"system_identifier": "1", "timeline": 1, "database_oid": 1},
+        "found": {"system_identifier": "2", "timeline": 1, "database_oid": 1},
+    });
+    ledger.append(&sample::secret_key("server"), "ets.audit", "main", statement.clone());
+    let good = ledger.proof_bundle(ledger.events.last().unwrap());
+    assert_eq!(Verdict::of(&verify_proof_bundle(&good, &trust(&ledger))), Verdict::Match);
+    ledger.append(&sample::secret_key("root"), "ets.audit", "main", statement);
+    let forged = ledger.proof_bundle(ledger.events.last().unwrap());
+    assert_eq!(failed(&verify_proof_bundle(&forged, &trust(&ledger))), ["authority"]);
+
+    let before = u64::try_from(ledger.registry().len()).unwrap();
+    ledger.register(json!({
+        "schema_version": "ets.server_key/1.0.0", "algorithm": "ed25519", "reason": "new host",
+        "public_key": sample::secret_key("server 2").public_key().to_string(),
+    }));
+    let event = ledger.stream("decisions", "order-42")[1].clone();
+    let registry = ledger.folded();
+    assert_eq!(RegistryPart::size_for(&registry, &event.header, before), 7);
+    assert_eq!(RegistryPart::size_for(&registry, &event.header, before + 1), before + 1);
+    // The sample goes on signing with the first key.
+    let evidence = ledger.evidence(&event, ledger.registry().len());
+    let checks = verify_proof_bundle(&ProofBundle { event, evidence }, &trust(&ledger));
+    assert_eq!(failed(&checks), ["note"]);
 }
 
 #[test]

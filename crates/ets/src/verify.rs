@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use ets_core::bundle::{BUNDLE_LIMITS, Proof};
+use ets_core::bundle::BUNDLE_LIMITS;
 use ets_core::hash::from_hex;
 use ets_core::key::PublicKey;
 use ets_core::trust::TrustFile;
-use ets_core::verify::{Check, Trust, Verdict, verify_proof};
+use ets_core::verify::{Check, Trust, Verdict, verify_text};
 use serde_json::json;
 
 use crate::output;
@@ -53,7 +53,7 @@ pub fn run(arguments: &Arguments) -> Result<u8, String> {
     let mut worst = Verdict::Match;
     for file in &arguments.files {
         let checks = match output::read_text(file, BUNDLE_LIMITS.max_bytes) {
-            Ok(text) => verify(&text, &trust),
+            Ok(text) => verify_text(&text, &trust),
             Err(message) => vec![Check { name: "format", passed: None, detail: message }],
         };
         let verdict = Verdict::of(&checks);
@@ -69,13 +69,6 @@ pub fn run(arguments: &Arguments) -> Result<u8, String> {
         };
     }
     Ok(worst.exit_code())
-}
-
-fn verify(text: &str, trust: &Trust) -> Vec<Check> {
-    match Proof::parse(text) {
-        Ok(proof) => verify_proof(&proof, trust),
-        Err(error) => vec![Check { name: "format", passed: Some(false), detail: error.to_string() }],
-    }
 }
 
 fn trust(arguments: &Arguments) -> Result<Trust, String> {

@@ -3,6 +3,7 @@
 use super::proof::Trust;
 use super::{Check, document::judged};
 use crate::bundle::{Checkpoint, Evidence};
+use crate::checkpoint::DomainRoot;
 use crate::event::Event;
 use crate::hash::Digest;
 use crate::key::PublicKey;
@@ -77,12 +78,22 @@ fn meta_root(event: &Event, evidence: &Evidence, registry: Option<&Registry>) ->
     if checkpoint.computed_meta_root() != Some(checkpoint.meta_root) {
         return Check::failed(NAME, "the domain roots do not hash to the MetaRoot");
     }
-    let registered = registry.map(|registry| registry.domains_at(registry.version())).unwrap_or_default();
-    let registered = registered.iter().map(|domain| domain.as_str());
+    let version = registry.map_or(0, Registry::version);
+    let registered = registry.map(|registry| registry.domains_at(version)).unwrap_or_default();
+    let registered: Vec<&str> = registered.iter().map(|domain| domain.as_str()).collect();
     if let Some(absent) =
-        [REGISTRY, AUDIT].into_iter().chain(registered).find(|name| checkpoint.domain_root(name).is_none())
+        [REGISTRY, AUDIT].iter().chain(&registered).find(|name| checkpoint.domain_root(name).is_none())
     {
         return Check::failed(NAME, format!("the checkpoint lacks the domain {absent}"));
+    }
+    // With the whole registry at hand it is known which domains there are.
+    let is_whole = checkpoint.domain_root(REGISTRY).is_some_and(|root| root.tree_size == version);
+    let is_known = |root: &&DomainRoot| registered.contains(&root.domain.as_str());
+    if is_whole && let Some(more) = checkpoint.domain_roots.iter().find(|root| !is_known(root)) {
+        return Check::failed(
+            NAME,
+            format!("the checkpoint has a domain {} that was never created", more.domain),
+        );
     }
     let last =
         evidence.registry.events.last().map(|entry| entry.header().event_id).max(Some(event.header.event_id));
@@ -104,10 +115,14 @@ fn note(event: &Event, evidence: &Evidence, registry: Option<&Registry>, is_kept
     let Some(registry) = registry else {
         return Check::unknown(NAME, "there is no registry that names the server's key");
     };
-    let key = registry.server_key_at(registry.version()).and_then(|id| registry.key(id));
-    let Some(key) = key.and_then(|key| PublicKey::from_bytes(&key.public_key).ok()) else {
+    let record = registry.server_key_at(registry.version()).and_then(|id| registry.key(id));
+    let key = record.and_then(|record| PublicKey::from_bytes(&record.public_key).ok());
+    let (Some(record), Some(key)) = (record, key) else {
         return Check::unknown(NAME, "the registry names no key of the server");
     };
+    if !record.is_live_at(registry.version()) {
+        return Check::failed(NAME, format!("the server's key {key} was revoked before this checkpoint"));
+    }
     match note::open_checkpoint(text, &evidence.trust_root.origin, domain, &key) {
         Ok((root, meta_root)) => judged(
             NAME,

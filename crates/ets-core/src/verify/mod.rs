@@ -21,7 +21,7 @@ pub use chain::{ChainVerifier, Position};
 pub use document::verify_document;
 pub use finding::{Finding, FindingClass};
 pub use judge::late_authority;
-pub use proof::{Trust, verify_proof, verify_proof_bundle, verify_stream_bundle};
+pub use proof::{Trust, verify_proof, verify_proof_bundle, verify_stream_bundle, verify_text};
 pub use raw::RawEvent;
 pub use registry::{RegistryVerifier, VerifiedRegistry};
 

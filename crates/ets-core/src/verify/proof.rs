@@ -39,6 +39,15 @@ impl Trust {
     }
 }
 
+/// Reads and verifies a proof bundle, a stream bundle or an event document. A
+/// text that is none of them fails the check `format`, and no other is made.
+pub fn verify_text(text: &str, trust: &Trust) -> Vec<Check> {
+    match Proof::parse(text) {
+        Ok(proof) => verify_proof(&proof, trust),
+        Err(error) => vec![Check::failed("format", error.to_string())],
+    }
+}
+
 /// Verifies whatever was read. A document on its own is judged by itself.
 pub fn verify_proof(proof: &Proof, trust: &Trust) -> Vec<Check> {
     match proof {

@@ -13,6 +13,7 @@ use ets_core::hash::{Digest, SPECIFICATION_VERSION, genesis_hash, sha256};
 use ets_core::key::SecretKey;
 use ets_core::merkle;
 use ets_core::name::{AUDIT, REGISTRY, SchemaVersion};
+use ets_core::registry::Registry;
 use ets_core::time::Timestamp;
 use ets_core::trust::TrustRoot;
 use serde_json::{Value, json};
@@ -160,6 +161,14 @@ impl Ledger {
     /// The registry's events.
     pub fn registry(&self) -> Vec<Event> {
         self.stream(REGISTRY, "main")
+    }
+
+    /// The registry that its events make.
+    pub fn folded(&self) -> Registry {
+        let events = self.registry();
+        let mut registry = Registry::start(&events[0]).unwrap();
+        events[1..].iter().for_each(|event| registry.apply(event).unwrap());
+        registry
     }
 
     /// The leaves of a domain's tree, sealed in the order of event ids.
