@@ -2,7 +2,8 @@
 //!
 //! A schema is evaluated by the `jsonschema` crate in its own dialect, draft
 //! 2020-12 or draft-07, with `format` asserted and nothing fetched. Before it
-//! is compiled, its size is checked. Patterns are evaluated in
+//! is compiled, [`bounds`] refuses what could exhaust a server: size, nesting,
+//! long patterns, and references that multiply. Patterns are evaluated in
 //! linear time, so there is no look-around and no back-reference.
 
 mod bounds;
@@ -13,7 +14,10 @@ use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::{Draft, PatternOptions, ValidationError};
 use serde_json::{Map, Value, json};
 
-pub use bounds::MAX_SCHEMA_BYTES;
+pub use bounds::{
+    MAX_APPLICATIONS, MAX_PATTERN_BYTES, MAX_PATTERNS, MAX_REFERENCE_CHAIN, MAX_SCHEMA_BYTES,
+    MAX_SCHEMA_DEPTH,
+};
 
 /// The most violations that are reported of one payload.
 pub const MAX_VIOLATIONS: usize = 32;
@@ -39,6 +43,9 @@ pub fn engine_of(schema: &Value) -> Result<&'static str, SchemaError> {
 #[derive(Debug)]
 pub struct Validator {
     compiled: jsonschema::Validator,
+    /// Present where a deep payload could be expensive: then every payload is
+    /// measured first.
+    growth: Option<bounds::Growth>,
 }
 
 impl Validator {
@@ -48,7 +55,7 @@ impl Validator {
     /// [`SchemaError`] says what is wrong, and where.
     pub fn compile(schema: &Value) -> Result<Self, SchemaError> {
         let dialect = dialect_of(schema)?;
-        bounds::check(schema, dialect)?;
+        let growth = bounds::check(schema, dialect)?;
         let compiled = jsonschema::options()
             .with_draft(match dialect {
                 Dialect::Draft202012 => Draft::Draft202012,
@@ -63,17 +70,20 @@ impl Validator {
             )
             .build(schema)
             .map_err(|error| SchemaError::of_crate(&error))?;
-        Ok(Validator { compiled })
+        Ok(Validator { compiled, growth })
     }
 
     /// Whether the payload satisfies the schema.
     pub fn is_valid(&self, payload: &Value) -> bool {
-        self.compiled.is_valid(payload)
+        self.growth.as_ref().is_none_or(|growth| growth.admits(payload)) && self.compiled.is_valid(payload)
     }
 
     /// What is wrong with the payload, at most [`MAX_VIOLATIONS`]; nothing if it
     /// satisfies the schema.
     pub fn validate(&self, payload: &Value) -> Vec<Violation> {
+        if self.growth.as_ref().is_some_and(|growth| !growth.admits(payload)) {
+            return vec![Violation::too_costly()];
+        }
         if self.compiled.is_valid(payload) {
             return Vec::new();
         }
@@ -114,6 +124,15 @@ pub struct Violation {
 }
 
 impl Violation {
+    fn too_costly() -> Self {
+        Violation {
+            instance_pointer: String::new(),
+            schema_pointer: String::new(),
+            keyword: "$ref".to_owned(),
+            message: "is nested so deep that this recursive schema would take too long".to_owned(),
+        }
+    }
+
     fn unexplained() -> Self {
         Violation {
             instance_pointer: String::new(),
@@ -184,6 +203,8 @@ pub enum SchemaError {
     TooDeep { limit: usize },
     /// A pattern is too long.
     PatternTooLong { pointer: String, limit: usize },
+    /// It has too many different patterns.
+    TooManyPatterns { pointer: String, limit: usize },
     /// A pattern is none, or one that has no linear-time evaluation.
     Pattern { pointer: String },
     /// A reference leads outside the schema, or to nothing.
@@ -218,6 +239,7 @@ impl SchemaError {
             SchemaError::TooLarge { .. } => "too_large",
             SchemaError::TooDeep { .. } => "too_deep",
             SchemaError::PatternTooLong { .. } => "pattern_too_long",
+            SchemaError::TooManyPatterns { .. } => "too_many_patterns",
             SchemaError::Pattern { .. } => "pattern",
             SchemaError::Reference { .. } => "reference",
             SchemaError::Loop { .. } => "loop",
@@ -233,6 +255,7 @@ impl SchemaError {
             SchemaError::Dialect { .. } => "/$schema",
             SchemaError::TooLarge { .. } | SchemaError::TooDeep { .. } => "",
             SchemaError::PatternTooLong { pointer, .. }
+            | SchemaError::TooManyPatterns { pointer, .. }
             | SchemaError::Pattern { pointer }
             | SchemaError::Reference { pointer }
             | SchemaError::Loop { pointer }
@@ -250,6 +273,7 @@ impl SchemaError {
                 "split the schema into several, or simplify it"
             }
             SchemaError::PatternTooLong { .. } => "use a shorter pattern",
+            SchemaError::TooManyPatterns { .. } => "use fewer patterns, or one for several members",
             SchemaError::Pattern { .. } => {
                 "patterns are evaluated in linear time and bounded memory: no look-around, no back-references, no huge repetitions"
             }
@@ -273,6 +297,7 @@ impl SchemaError {
             SchemaError::TooLarge { limit }
             | SchemaError::TooDeep { limit }
             | SchemaError::PatternTooLong { limit, .. }
+            | SchemaError::TooManyPatterns { limit, .. }
             | SchemaError::ReferenceChain { limit, .. } => detail.insert("limit".to_owned(), (*limit).into()),
             SchemaError::FanOut { limit, .. } => detail.insert("limit".to_owned(), (*limit).into()),
             SchemaError::Malformed { keyword, .. } => {
@@ -292,6 +317,9 @@ impl fmt::Display for SchemaError {
             SchemaError::TooDeep { limit } => write!(f, "the JSON Schema is nested deeper than {limit}"),
             SchemaError::PatternTooLong { pointer, limit } => {
                 write!(f, "the pattern at {pointer:?} is longer than {limit} bytes")
+            }
+            SchemaError::TooManyPatterns { limit, .. } => {
+                write!(f, "the JSON Schema has more than {limit} different patterns")
             }
             SchemaError::Pattern { pointer } => write!(f, "the pattern at {pointer:?} cannot be used"),
             SchemaError::Reference { pointer } => {
@@ -432,3 +460,6 @@ fn short(text: &str) -> String {
     }
     text.chars().take(LIMIT).chain(['…']).collect()
 }
+
+#[cfg(test)]
+mod tests;
