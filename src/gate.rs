@@ -15,7 +15,6 @@ use ets_core::key::{self, PublicKey, Signature};
 use ets_core::name::{DomainName, SchemaVersion, StreamName};
 use ets_core::registry::{Registry, Request, SchemaRecord};
 use ets_core::schema::{Validator, violations_json};
-use ets_core::state::Reducer;
 use ets_core::time::Timestamp;
 use serde_json::json;
 
@@ -392,11 +391,7 @@ fn next_state(inspected: &Inspected, head: &Head) -> Result<Option<serde_json::V
     }
     let schema = schema_of(registry, &inspected.candidate.schema_version)?;
     let before = head.state.as_ref().unwrap_or(&serde_json::Value::Null);
-    let reducer: Reducer = schema
-        .reducer
-        .parse()
-        .map_err(|_| Error::new(sqlstate::REDUCER, format!("reducer {} is unknown", schema.reducer)))?;
-    let after = reducer.apply(before, inspected.candidate.payload.value());
+    let after = schema.reducer.apply(before, inspected.candidate.payload.value());
     let limits = crate::gucs::payload_limits();
     let after = Payload::from_value(after, &limits).map_err(|error| {
         Error::new(sqlstate::REDUCER, format!("the state after this event is refused: {error}"))

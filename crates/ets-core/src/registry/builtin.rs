@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::record::SchemaRecord;
 use crate::name::{DomainName, SchemaVersion};
 use crate::schema::{Validator, engine_of};
+use crate::state::Reducer;
 
 /// The kinds of registry event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,7 +139,7 @@ static BUILT_IN: LazyLock<BTreeMap<SchemaVersion, (SchemaRecord, Validator)>> = 
                 stream_pointer: None,
                 schema_pointer: Some(SCHEMA_POINTER.to_owned()),
                 rules: Value::Array(Vec::new()),
-                reducer: "none".to_owned(),
+                reducer: Reducer::None,
                 registered_at: 1,
                 retired_at: None,
             };

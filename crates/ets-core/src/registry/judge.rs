@@ -345,6 +345,9 @@ impl Case<'_> {
         }
         let domain = self.user_domain()?;
         self.check_scope(&domain)?;
+        let Ok(reducer) = members.parsed("reducer") else {
+            return Err(RegistryError::UnknownReducer { name });
+        };
         let schema = members.value("schema");
         let record = SchemaRecord {
             schema_hash: SchemaRecord::hash_of(&schema),
@@ -354,7 +357,7 @@ impl Case<'_> {
             stream_pointer: members.optional("stream_pointer").map(str::to_owned),
             schema_pointer: members.optional("schema_pointer").map(str::to_owned),
             rules: members.value("rules"),
-            reducer: members.text("reducer")?.to_owned(),
+            reducer,
             engine: members.text("engine")?.to_owned(),
             registered_at: self.version(),
             retired_at: None,
@@ -370,9 +373,6 @@ impl Case<'_> {
         }
         if record.rules.as_array().is_none_or(|rules| !rules.is_empty()) {
             return Err(RegistryError::RulesNotSupported { name });
-        }
-        if !["merge", "replace", "none"].contains(&record.reducer.as_str()) {
-            return Err(RegistryError::UnknownReducer { name });
         }
         let malformed = |error| RegistryError::MalformedSchema { name: name.clone(), error };
         let engine = engine_of(&record.schema).map_err(malformed)?;

@@ -287,3 +287,6 @@ fn no_grant(request: &Request<'_>) -> Denial {
         stream: request.stream.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,7 @@ use crate::hash::{Digest, sha256};
 use crate::key::KeyId;
 use crate::name::{DomainName, Origin, SchemaVersion, StreamName};
 use crate::schema::{SchemaError, Validator};
+use crate::state::Reducer;
 use crate::time::Timestamp;
 
 /// What the first event says of the ledger.
@@ -118,8 +119,8 @@ pub struct SchemaRecord {
     pub schema_pointer: Option<String>,
     /// The business rules, an array.
     pub rules: Value,
-    /// `merge`, `replace` or `none`.
-    pub reducer: String,
+    /// How an event changes its stream's state.
+    pub reducer: Reducer,
     /// Dialect and profile that the schema is evaluated with.
     pub engine: String,
     /// The registry version that registered it.
