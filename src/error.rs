@@ -139,7 +139,8 @@ impl Error {
 
     /// `22004`, for a NULL where none is allowed.
     pub fn null(argument: &str) -> Self {
-        Error::new(sqlstate::NULL, format!("{argument} must not be null")).detail(json!({"argument": argument}))
+        Error::new(sqlstate::NULL, format!("{argument} must not be null"))
+            .detail(json!({"argument": argument}))
     }
 
     /// `22023`, for an argument out of its range.

@@ -165,7 +165,11 @@ pub fn no_event(id: &[u8; 16]) -> Error {
 }
 
 /// `bytes` as exactly `N`, else refused with `code`.
-pub fn exact_bytes<const N: usize>(bytes: &[u8], name: &str, code: &'static std::ffi::CStr) -> Result<[u8; N]> {
+pub fn exact_bytes<const N: usize>(
+    bytes: &[u8],
+    name: &str,
+    code: &'static std::ffi::CStr,
+) -> Result<[u8; N]> {
     bytes_of(bytes).map_err(|error| {
         Error::new(code, format!("{name} has {error}")).detail(
             serde_json::json!({"argument": name, "expected_bytes": error.expected, "actual_bytes": error.actual}),
@@ -236,13 +240,17 @@ impl Rows {
                 && (*result).type_ == pg_sys::NodeTag::T_ReturnSetInfo
                 && (*result).allowedModes as u32 & pg_sys::SetFunctionReturnMode::SFRM_Materialize != 0;
             if !usable {
-                return Err(Error::new(c"0A000", "set-returning function called where a set cannot be returned")
-                    .hint("call it in FROM"));
+                return Err(Error::new(
+                    c"0A000",
+                    "set-returning function called where a set cannot be returned",
+                )
+                .hint("call it in FROM"));
             }
             let outer = pg_sys::MemoryContextSwitchTo((*(*result).econtext).ecxt_per_query_memory);
             let descriptor = result_descriptor(call)
                 .map(|descriptor| pg_sys::BlessTupleDesc(pg_sys::CreateTupleDescCopy(descriptor)));
-            let random = (*result).allowedModes as u32 & pg_sys::SetFunctionReturnMode::SFRM_Materialize_Random != 0;
+            let random =
+                (*result).allowedModes as u32 & pg_sys::SetFunctionReturnMode::SFRM_Materialize_Random != 0;
             let store = pg_sys::tuplestore_begin_heap(random, false, pg_sys::work_mem);
             pg_sys::MemoryContextSwitchTo(outer);
             let descriptor = descriptor?;
@@ -296,8 +304,11 @@ unsafe fn columns(row: &[Value], descriptor: pg_sys::TupleDesc) -> Result<(Vec<D
     // SAFETY: a live descriptor.
     let expected = usize::try_from(unsafe { (*descriptor).natts }).unwrap_or(0);
     if expected != row.len() {
-        return Err(Error::new(c"42804", format!("{} columns where the result type has {expected}", row.len()))
-            .hint("the SQL objects are of another version: ALTER EXTENSION pg_ets UPDATE"));
+        return Err(Error::new(
+            c"42804",
+            format!("{} columns where the result type has {expected}", row.len()),
+        )
+        .hint("the SQL objects are of another version: ALTER EXTENSION pg_ets UPDATE"));
     }
     Ok(row
         .iter()

@@ -281,16 +281,20 @@ pub fn verify_signature(candidate: &Candidate, current_hash: &Digest) -> Result<
 
 /// ET003.
 pub fn bad_signature(current_hash: &Digest) -> Error {
-    Error::new(sqlstate::SIGNATURE, "the signature is not valid for this payload, previous_hash and public_key")
-        .detail(json!({"current_hash": current_hash.to_string()}))
-        .hint("sign the 32 bytes of current_hash = SHA256(JCS(payload) || previous_hash); ets.prepare shows them")
+    Error::new(
+        sqlstate::SIGNATURE,
+        "the signature is not valid for this payload, previous_hash and public_key",
+    )
+    .detail(json!({"current_hash": current_hash.to_string()}))
+    .hint("sign the 32 bytes of current_hash = SHA256(JCS(payload) || previous_hash); ets.prepare shows them")
 }
 
 /// Step 5: the JSON Schema. (Rules come after it, here those that mention
 /// neither `state` nor `event.sequence`, the others in step 7; a schema with
 /// rules cannot be registered in this version.)
 fn validate(registry: &Registry, candidate: &Candidate) -> Result<()> {
-    let violations = validator(schema_of(registry, &candidate.schema_version)?)?.validate(candidate.payload.value());
+    let violations =
+        validator(schema_of(registry, &candidate.schema_version)?)?.validate(candidate.payload.value());
     if violations.is_empty() {
         return Ok(());
     }

@@ -2,7 +2,9 @@
 
 use std::ffi::CString;
 
-use ets_core::canonical::{DEFAULT_PAYLOAD_BYTES, DEFAULT_PAYLOAD_DEPTH, Limits, MAX_PAYLOAD_BYTES, MAX_PAYLOAD_DEPTH};
+use ets_core::canonical::{
+    DEFAULT_PAYLOAD_BYTES, DEFAULT_PAYLOAD_DEPTH, Limits, MAX_PAYLOAD_BYTES, MAX_PAYLOAD_DEPTH,
+};
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};
 
 /// Where the secret keys lie. Only postgresql.conf sets it: who could point it

@@ -48,10 +48,12 @@ pub fn id() -> Result<Uuid> {
     if !exists()? {
         return Err(not_initialised());
     }
-    let id = db::first(View::Latest, "SELECT ledger.ledger_id FROM ets.ledger AS ledger", &[], |row| Ok(row.uuid(1)))?
-        .flatten()
-        .map(Uuid::from_bytes)
-        .ok_or_else(not_initialised)?;
+    let id = db::first(View::Latest, "SELECT ledger.ledger_id FROM ets.ledger AS ledger", &[], |row| {
+        Ok(row.uuid(1))
+    })?
+    .flatten()
+    .map(Uuid::from_bytes)
+    .ok_or_else(not_initialised)?;
     // Remembered only once it is known that the row will stay: before the
     // registry has begun, a rollback may take the whole ledger away again.
     if REGISTRY_FOLD.with_borrow(Option::is_some) {

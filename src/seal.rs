@@ -41,8 +41,11 @@ pub struct Checkpoint {
 /// outside `ets.audit` and it is less than a day old.
 pub fn seal() -> Result<Checkpoint> {
     if transaction::has_appended() {
-        return Err(Error::new(sqlstate::ACTIVE_TRANSACTION, "a seal cannot run in a transaction that has appended")
-            .hint("commit first"));
+        return Err(Error::new(
+            sqlstate::ACTIVE_TRANSACTION,
+            "a seal cannot run in a transaction that has appended",
+        )
+        .hint("commit first"));
     }
     ledger::registry(View::Latest)?;
     // Another seal is waited for; readers and appends are not.
@@ -334,7 +337,8 @@ impl Forest {
         growing.write()?;
         let grown = growing.frontier.finish();
         write_tiles(&growing.domain, &grown.tiles)?;
-        let root = DomainRoot { domain: growing.domain.clone(), tree_size: grown.tree_size, root: grown.root };
+        let root =
+            DomainRoot { domain: growing.domain.clone(), tree_size: grown.tree_size, root: grown.root };
         self.roots.insert(growing.domain, root);
         Ok(())
     }
@@ -345,9 +349,7 @@ impl Forest {
         let registry = ledger::registry(View::Latest)?;
         let registry_size = self.roots.get(&DomainName::registry()).map_or(0, |root| root.tree_size);
         for domain in registry.domains_at(registry_size) {
-            self.roots
-                .entry(domain.clone())
-                .or_insert(DomainRoot { domain, tree_size: 0, root: EMPTY_ROOT });
+            self.roots.entry(domain.clone()).or_insert(DomainRoot { domain, tree_size: 0, root: EMPTY_ROOT });
         }
         let roots: Vec<DomainRoot> = self.roots.into_values().collect();
         let checkpoint_event_id = self.greatest.ok_or_else(ledger::not_initialised)?;

@@ -71,9 +71,12 @@ fn guard_trigger(call: &Call) -> Result<Datum> {
         return Ok(Datum::null());
     }
     let (table, operation) = (trigger.table_name(), trigger.operation());
-    Err(Error::new(sqlstate::APPEND_ONLY, format!("{operation} on ets.{table} is refused: the ledger is append-only"))
-        .detail(json!({"table": table, "operation": operation}))
-        .hint("append an event that says what changed; ets.append is the way in"))
+    Err(Error::new(
+        sqlstate::APPEND_ONLY,
+        format!("{operation} on ets.{table} is refused: the ledger is append-only"),
+    )
+    .detail(json!({"table": table, "operation": operation}))
+    .hint("append an event that says what changed; ets.append is the way in"))
 }
 
 fn before_row(trigger: &Trigger) -> Result<Datum> {
@@ -172,9 +175,12 @@ impl NewRow {
             if let Some(given) = self.given(column::CURRENT_HASH)
                 && value::bytes_of(given) != header.current_hash.as_bytes()
             {
-                return Err(Error::new(sqlstate::HASH, "current_hash is not the hash of payload and previous_hash")
-                    .detail(json!({"current_hash": header.current_hash.to_string()}))
-                    .hint("leave current_hash out, or compute it as ets.event_hash does"));
+                return Err(Error::new(
+                    sqlstate::HASH,
+                    "current_hash is not the hash of payload and previous_hash",
+                )
+                .detail(json!({"current_hash": header.current_hash.to_string()}))
+                .hint("leave current_hash out, or compute it as ets.event_hash does"));
             }
             let texts = [
                 (column::KEY_ID, "key_id", header.key_id.to_string()),
@@ -212,9 +218,13 @@ impl NewRow {
         let header = &event.header;
         // SAFETY: each datum is of its column's type.
         let same = unsafe {
-            let text = |column, right: &str| self.given(column).is_some_and(|given| value::text_of(given) == right);
-            let bytes = |column, right: &[u8]| self.given(column).is_some_and(|given| value::bytes_of(given) == right);
-            self.given(column::EVENT_ID).is_some_and(|given| value::uuid_of(given) == *header.event_id.as_uuid().as_bytes())
+            let text =
+                |column, right: &str| self.given(column).is_some_and(|given| value::text_of(given) == right);
+            let bytes = |column, right: &[u8]| {
+                self.given(column).is_some_and(|given| value::bytes_of(given) == right)
+            };
+            self.given(column::EVENT_ID)
+                .is_some_and(|given| value::uuid_of(given) == *header.event_id.as_uuid().as_bytes())
                 && self.given(column::PAYLOAD).is_some_and(|given| same_varlena(given, expected.payload))
                 && text(column::SCHEMA_VERSION, header.schema_version.as_str())
                 && bytes(column::PUBLIC_KEY, &header.public_key)
@@ -264,8 +274,11 @@ impl NewRow {
         }
         // SAFETY: as many datums as the table has columns, which new_row checked.
         unsafe {
-            let tuple =
-                pg_sys::heap_form_tuple(trigger.descriptor(), self.datums.as_mut_ptr(), self.nulls.as_mut_ptr());
+            let tuple = pg_sys::heap_form_tuple(
+                trigger.descriptor(),
+                self.datums.as_mut_ptr(),
+                self.nulls.as_mut_ptr(),
+            );
             Ok(Datum::from(tuple))
         }
     }
@@ -349,11 +362,17 @@ impl Trigger {
         // SAFETY: the trigger tuple is of this descriptor; as many places as it has columns.
         unsafe {
             if (*descriptor).natts != column::COUNT as i32 {
-                return Err(Error::new(sqlstate::STATE, "ets.ledger_event has other columns than this version of pg_ets")
-                    .hint("SELECT ets.arm() after an update of the extension"));
+                return Err(Error::new(
+                    sqlstate::STATE,
+                    "ets.ledger_event has other columns than this version of pg_ets",
+                )
+                .hint("SELECT ets.arm() after an update of the extension"));
             }
-            let mut row =
-                NewRow { datums: [Datum::null(); column::COUNT], nulls: [true; column::COUNT], payload: None };
+            let mut row = NewRow {
+                datums: [Datum::null(); column::COUNT],
+                nulls: [true; column::COUNT],
+                payload: None,
+            };
             pg_sys::heap_deform_tuple(
                 (*self.data).tg_trigtuple,
                 descriptor,
@@ -406,4 +425,3 @@ impl Drop for Owner {
 unsafe extern "C-unwind" {
     fn tuplestore_tuple_count(store: *mut pg_sys::Tuplestorestate) -> i64;
 }
-

@@ -127,8 +127,12 @@ impl Value {
             Value::BytesArray(items) => {
                 array(items.iter().map(|item| varlena(item)), pg_sys::BYTEAOID, -1, false, b'i')
             }
-            Value::UuidArray(items) => array(items.iter().map(|item| fixed(item)), pg_sys::UUIDOID, 16, false, b'c'),
-            Value::IntArray(items) => array(items.iter().map(|item| Datum::from(*item)), pg_sys::INT8OID, 8, true, b'd'),
+            Value::UuidArray(items) => {
+                array(items.iter().map(|item| fixed(item)), pg_sys::UUIDOID, 16, false, b'c')
+            }
+            Value::IntArray(items) => {
+                array(items.iter().map(|item| Datum::from(*item)), pg_sys::INT8OID, 8, true, b'd')
+            }
             Value::TimestampArray(items) => array(
                 items.iter().map(|item| Datum::from(item.unix_micros() - POSTGRES_EPOCH)),
                 pg_sys::TIMESTAMPTZOID,

@@ -32,7 +32,14 @@ fn append(call: &Call) -> Result<Record> {
     let previous_hash = call.required_digest(3, "previous_hash")?;
     let signature = Signature(call.required_bytes(4, "signature", sqlstate::SIGNATURE)?);
     let event_id = call.uuid(5).map(|bytes| EventId::from_slice(&bytes).ok_or_else(|| not_version_7(&bytes)));
-    let offered = Offered { payload, schema_version, public_key, previous_hash, signature, event_id: event_id.transpose()? };
+    let offered = Offered {
+        payload,
+        schema_version,
+        public_key,
+        previous_hash,
+        signature,
+        event_id: event_id.transpose()?,
+    };
     let event = match offered.admit()? {
         Admission::New(inspected) => {
             let event = place_or_find(inspected)?;

@@ -94,7 +94,9 @@ fn leaf_hash(call: &Call) -> Result<Value> {
     let text = call.required_text(0, "document")?;
     let value = ets_core::canonical::parse_json(&text, &Limits::DOCUMENT)?;
     let header = match value {
-        Json::Object(members) if members.contains_key("payload") => Event::from_value(Json::Object(members))?.header,
+        Json::Object(members) if members.contains_key("payload") => {
+            Event::from_value(Json::Object(members))?.header
+        }
         value => Header::from_value(value)?,
     };
     Ok(Digest(*header.leaf_hash().as_bytes()).into())

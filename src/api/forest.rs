@@ -67,7 +67,8 @@ pub struct Inclusion {
 /// checkpoint does not hold, ET002 for a tree that was changed.
 pub fn inclusion(view: View, event_id: &[u8; 16], checkpoint_id: Option<u64>) -> Result<Inclusion> {
     ledger::registry(view)?;
-    let id = ets_core::event::EventId::from_slice(event_id).ok_or_else(|| crate::function::no_event(event_id))?;
+    let id =
+        ets_core::event::EventId::from_slice(event_id).ok_or_else(|| crate::function::no_event(event_id))?;
     let leaf = db::first(
         view,
         "SELECT leaf.domain, leaf.leaf_index FROM ets.merkle_leaf AS leaf
@@ -132,8 +133,8 @@ fn consistency_proof(call: &Call) -> Result<Rows> {
             .hint("SELECT * FROM ets.seal(), or wait for the next scheduled seal"));
     }
     let mut tiles = StoredTiles { domain: &domain, view: View::Query };
-    let proof =
-        merkle::consistency_proof(&mut tiles, from_size, to_size).map_err(|error| tree_error(&domain, error))?;
+    let proof = merkle::consistency_proof(&mut tiles, from_size, to_size)
+        .map_err(|error| tree_error(&domain, error))?;
     let mut rows = Rows::open(call)?;
     for (step, hash) in (1..).zip(&proof) {
         rows.put(&[Value::Int4(step), hash.into()])?;

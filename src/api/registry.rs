@@ -57,7 +57,9 @@ fn register_schema(call: &Call) -> Result<Record> {
     }))?;
     if schema_pointer.is_none() {
         error::notice(
-            &format!("schema {name} has no schema_pointer: its version is asserted by the server, not signed"),
+            &format!(
+                "schema {name} has no schema_pointer: its version is asserted by the server, not signed"
+            ),
             "name the payload member that holds the schema version in schema_pointer to put it under the signature",
         );
     }
