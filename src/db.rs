@@ -263,14 +263,17 @@ fn datums(arguments: &[Value]) -> (Vec<Datum>, Vec<c_char>) {
 /// Makes the newest snapshot the active one, past that of a REPEATABLE READ
 /// transaction; with the effects of this transaction's own commands.
 fn push_latest(view: View) -> bool {
-    if view == View::Latest {
-        // SAFETY: popped by pop_latest, or by the abort if the statement fails.
+    // A parallel query cannot take a new snapshot; it is reading only, and the
+    // one that it shares with its leader will do.
+    // SAFETY: popped by pop_latest, or by the abort if the statement fails.
+    let push = view == View::Latest && !unsafe { pg_sys::IsInParallelMode() };
+    if push {
         unsafe {
             pg_sys::CommandCounterIncrement();
             pg_sys::PushActiveSnapshot(pg_sys::GetLatestSnapshot());
         }
     }
-    view == View::Latest
+    push
 }
 
 fn pop_latest(pushed: bool) {

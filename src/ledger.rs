@@ -13,6 +13,7 @@ use ets_core::hash::Digest;
 use ets_core::key::PublicKey;
 use ets_core::name::{DomainName, MAIN, Origin, REGISTRY, StreamName};
 use ets_core::registry::{Registry, payload};
+use pgrx::pg_sys;
 use uuid::Uuid;
 
 use crate::db::{self, View};
@@ -25,16 +26,13 @@ thread_local! {
 }
 
 /// Whether `ets.init` has run in this database.
-pub fn exists() -> Result<bool> {
-    let found = db::first(
-        View::Query,
-        "SELECT true FROM pg_catalog.pg_class AS class
-           JOIN pg_catalog.pg_namespace AS namespace ON namespace.oid OPERATOR(pg_catalog.=) class.relnamespace
-          WHERE namespace.nspname OPERATOR(pg_catalog.=) 'ets' AND class.relname OPERATOR(pg_catalog.=) 'ledger'",
-        &[],
-        |_| Ok(()),
-    )?;
-    Ok(found.is_some())
+pub fn exists() -> bool {
+    // SAFETY: looks two names up in the catalog's caches.
+    unsafe {
+        let schema = pg_sys::get_namespace_oid(c"ets".as_ptr(), true);
+        schema != pg_sys::Oid::INVALID
+            && pg_sys::get_relname_relid(c"ledger".as_ptr(), schema) != pg_sys::Oid::INVALID
+    }
 }
 
 /// The id of this database's ledger.
@@ -45,7 +43,7 @@ pub fn id() -> Result<Uuid> {
     if let Some(id) = LEDGER_ID.get() {
         return Ok(id);
     }
-    if !exists()? {
+    if !exists() {
         return Err(not_initialised());
     }
     let id = db::first(View::Latest, "SELECT ledger.ledger_id FROM ets.ledger AS ledger", &[], |row| {
@@ -91,7 +89,7 @@ impl Announced {
 /// # Errors
 /// ET013 before `ets.init`.
 pub fn announced() -> Result<Announced> {
-    if !exists()? {
+    if !exists() {
         return Err(not_initialised());
     }
     db::first(
@@ -136,7 +134,7 @@ pub fn registry(view: View) -> Result<Arc<Registry>> {
 
 /// As [`registry`]; none before the ledger's first event.
 pub fn registry_if_begun(view: View) -> Result<Option<Arc<Registry>>> {
-    if REGISTRY_FOLD.with_borrow(Option::is_none) && !exists()? {
+    if REGISTRY_FOLD.with_borrow(Option::is_none) && !exists() {
         return Err(not_initialised());
     }
     let (domain, stream) = (DomainName::registry(), StreamName::main());

@@ -38,7 +38,7 @@ fn init(call: &Call) -> Result<Value> {
         return Err(Error::new(sqlstate::STATE, "the database's encoding is not UTF8")
             .hint("CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"));
     }
-    if ledger::exists()? {
+    if ledger::exists() {
         return Err(Error::new(sqlstate::STATE, "the ledger is initialised already")
             .hint("a database has one ledger; SELECT ets.arm() makes its triggers again"));
     }
