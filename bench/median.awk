@@ -1,0 +1,26 @@
+# One line of the table, from lines of `round case clients tps latency`. A ratio
+# is the median of the rounds' ratios: what disturbs a round disturbs all its cases.
+$3 == number {
+  rate[$1, $2] = $4
+  rounds[$1]
+  if ($2 == kind) { rates[++n] = $4; latencies[n] = $5 }
+}
+END {
+  for (round in rounds) {
+    to_plain[++m] = rate[round, kind] / rate[round, "plain"]
+    to_trigger[m] = rate[round, kind] / rate[round, "trigger"]
+  }
+  middle = median(rates, n)
+  printf "| %d | %s | %.0f | %.0f … %.0f | %.2f | %.2f | %.2f |\n", number, what, middle, rates[1], rates[n],
+    median(latencies, n), median(to_plain, m), median(to_trigger, m)
+}
+# Sorts `values` on the way.
+function median(values, count,    i, j, value) {
+  for (i = 2; i <= count; i++) {
+    value = values[i]
+    for (j = i - 1; j > 0 && values[j] > value; j--) values[j + 1] = values[j]
+    values[j + 1] = value
+  }
+  if (count % 2) return values[(count + 1) / 2]
+  return (values[count / 2] + values[count / 2 + 1]) / 2
+}
