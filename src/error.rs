@@ -145,7 +145,9 @@ impl Error {
 
     /// `22023`, for an argument out of its range.
     pub fn parameter(argument: &str, problem: impl fmt::Display) -> Self {
-        Error::new(sqlstate::PARAMETER, format!("{argument} {problem}")).detail(json!({"argument": argument}))
+        Error::new(sqlstate::PARAMETER, format!("{argument} {problem}"))
+            .detail(json!({"argument": argument}))
+            .hint("docs/reference.md says what each argument may be")
     }
 
     /// Ends the statement with this error.
@@ -246,9 +248,18 @@ unsafe extern "C-unwind" {
 
 impl From<CanonicalError> for Error {
     fn from(error: CanonicalError) -> Self {
+        let hint = match error {
+            CanonicalError::Number { .. } => {
+                "send a number that a double cannot hold exactly as a string, or an amount in integer minor units"
+            }
+            CanonicalError::TooDeep { .. } | CanonicalError::TooLarge { .. } => {
+                "ets.max_payload_bytes and ets.max_payload_depth are the limits; keep large data elsewhere and its hash here"
+            }
+            _ => "send JSON (RFC 8259) in UTF-8 without duplicate keys, lone surrogates and U+0000",
+        };
         Error::new(sqlstate::PAYLOAD, format!("payload refused: {error}"))
             .detail(json!({"reason": error.to_string()}))
-            .hint("send a number that a double cannot hold exactly as a string, or an amount in integer minor units; see ets.max_payload_bytes and ets.max_payload_depth for the limits")
+            .hint(hint)
     }
 }
 

@@ -171,9 +171,11 @@ pub fn exact_bytes<const N: usize>(
     code: &'static std::ffi::CStr,
 ) -> Result<[u8; N]> {
     bytes_of(bytes).map_err(|error| {
-        Error::new(code, format!("{name} has {error}")).detail(
-            serde_json::json!({"argument": name, "expected_bytes": error.expected, "actual_bytes": error.actual}),
-        )
+        Error::new(code, format!("{name} has {error}"))
+            .detail(serde_json::json!({
+                "argument": name, "expected_bytes": error.expected, "actual_bytes": error.actual,
+            }))
+            .hint("hashes and keys have 32 bytes, signatures 64; write bytea as '\\x…'")
     })
 }
 

@@ -14,6 +14,7 @@ use ets_core::key::PublicKey;
 use ets_core::name::{DomainName, MAIN, Origin, REGISTRY, StreamName};
 use ets_core::registry::{Registry, payload};
 use pgrx::pg_sys;
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::db::{self, View};
@@ -129,7 +130,11 @@ pub fn known_registry() -> Result<Option<Arc<Registry>>> {
 /// # Errors
 /// ET013 if the ledger has no first event yet.
 pub fn registry(view: View) -> Result<Arc<Registry>> {
-    registry_if_begun(view)?.ok_or_else(not_initialised)
+    registry_if_begun(view)?.ok_or_else(|| {
+        Error::new(sqlstate::STATE, "the ledger has no first event yet")
+            .detail(json!({"state": "waits for its first event"}))
+            .hint("sign the ets.ledger/1.0.0 event with the root key, as ets.prepare shows it, and append it")
+    })
 }
 
 /// As [`registry`]; none before the ledger's first event.
@@ -167,6 +172,7 @@ pub fn registry_if_begun(view: View) -> Result<Option<Arc<Registry>>> {
     match fold {
         Some(fold) if fold.head() == head && fold.version() == version => Ok(Some(remember(Arc::new(fold)))),
         _ => Err(Error::new(sqlstate::HASH, "the registry's events and its head do not agree")
+            .detail(json!({"domain": REGISTRY, "stream": MAIN}))
             .hint("run ets.verify_ledger('ets.registry') to see what was changed")),
     }
 }
@@ -191,7 +197,9 @@ pub fn forget() {
 
 /// `ET013`, before there is a ledger.
 pub fn not_initialised() -> Error {
-    Error::new(sqlstate::STATE, "the ledger is not initialised").hint("SELECT ets.init('your.example/name')")
+    Error::new(sqlstate::STATE, "the ledger is not initialised")
+        .detail(json!({"state": "not initialised"}))
+        .hint("SELECT ets.init('your.example/name')")
 }
 
 fn extend(registry: &mut Arc<Registry>, view: View, head: Digest) -> Result<()> {
@@ -213,6 +221,7 @@ fn check_link(event: &Event) -> Result<()> {
         Ok(())
     } else {
         Err(Error::new(sqlstate::HASH, format!("registry event {} does not hash", event.header.sequence))
+            .detail(json!({"domain": REGISTRY, "event_id": event.header.event_id.to_string()}))
             .hint("run ets.verify_ledger('ets.registry') to see what was changed"))
     }
 }

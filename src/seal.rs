@@ -45,6 +45,7 @@ pub fn seal() -> Result<Checkpoint> {
             sqlstate::ACTIVE_TRANSACTION,
             "a seal cannot run in a transaction that has appended",
         )
+        .detail(json!({"function": "ets.seal"}))
         .hint("commit first"));
     }
     ledger::registry(View::Latest)?;

@@ -7,7 +7,7 @@ COMMENT ON FUNCTION ets.event_document(uuid) IS 'An event as its document (JCS t
 
 CREATE FUNCTION ets.read_stream(domain text, stream text, after bigint DEFAULT 0, max_events integer DEFAULT 1000)
   RETURNS SETOF ets.event
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+  LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, pg_temp
   AS $$
 BEGIN
   PERFORM ets.head($1, $2);
@@ -30,7 +30,7 @@ CREATE FUNCTION ets.read_domain(domain text, after bigint DEFAULT -1, max_events
     schema_version text, key_id text, public_key bytea, previous_hash bytea, current_hash bytea,
     signature bytea, "timestamp" timestamptz, registry_version bigint
   )
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+  LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, pg_temp
   AS $$
 #variable_conflict use_column
 BEGIN
