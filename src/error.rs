@@ -231,7 +231,7 @@ fn sqlstate_code(sqlstate: &CStr) -> c_int {
         .to_bytes()
         .iter()
         .enumerate()
-        .map(|(place, character)| (c_int::from(*character) - c_int::from(b'0') & 0x3f) << (6 * place))
+        .map(|(place, character)| ((c_int::from(*character) - c_int::from(b'0')) & 0x3f) << (6 * place))
         .sum()
 }
 

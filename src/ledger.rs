@@ -155,10 +155,9 @@ pub fn registry_if_begun(view: View) -> Result<Option<Arc<Registry>>> {
         // It has grown, if its first new event continues what is known.
         let known_head = known.head();
         let mut grown = known;
-        if let Ok(()) = extend(&mut grown, view, known_head) {
-            if grown.version() == version && grown.head() == head {
-                return Ok(Some(remember(grown)));
-            }
+        if extend(&mut grown, view, known_head).is_ok() && grown.version() == version && grown.head() == head
+        {
+            return Ok(Some(remember(grown)));
         }
     }
     let mut fold = None;

@@ -54,10 +54,10 @@ pub fn seal() -> Result<Checkpoint> {
     db::with_latest_snapshot(|| {
         let last = last_checkpoint(View::Query)?;
         let unsealed = Unsealed::now()?;
-        if let Some(last) = last.as_ref().filter(|last| is_recent(last)) {
-            if !unsealed.any_outside_audit()? {
-                return Ok(Checkpoint { version: last.version.clone(), ..*last });
-            }
+        if let Some(last) = last.as_ref().filter(|last| is_recent(last))
+            && !unsealed.any_outside_audit()?
+        {
+            return Ok(Checkpoint { version: last.version.clone(), ..*last });
         }
         let mut forest = Forest::load(last.as_ref())?;
         unsealed.each(|row| forest.add(row))?;

@@ -38,16 +38,10 @@ pub enum Value {
     JsonbDatum(Datum),
     /// `tid`
     Tid(u32, u16),
-    /// `text[]`
-    TextArray(Vec<String>),
-    /// `bytea[]`
-    BytesArray(Vec<Vec<u8>>),
     /// `uuid[]`
     UuidArray(Vec<[u8; 16]>),
     /// `bigint[]`
     IntArray(Vec<i64>),
-    /// `timestamptz[]`
-    TimestampArray(Vec<Timestamp>),
 }
 
 /// The type of a NULL.
@@ -93,11 +87,8 @@ impl Value {
             Value::Jsonb(_) | Value::JsonbDatum(_) | Value::Null(Type::Jsonb) => pg_sys::JSONBOID,
             Value::Json(_) => pg_sys::JSONOID,
             Value::Tid(..) => pg_sys::TIDOID,
-            Value::TextArray(_) => pg_sys::TEXTARRAYOID,
-            Value::BytesArray(_) => pg_sys::BYTEAARRAYOID,
             Value::UuidArray(_) => pg_sys::UUIDARRAYOID,
             Value::IntArray(_) => pg_sys::INT8ARRAYOID,
-            Value::TimestampArray(_) => pg_sys::TIMESTAMPTZARRAYOID,
         }
     }
 
@@ -121,25 +112,12 @@ impl Value {
                 bytes[4..].copy_from_slice(&offset.to_ne_bytes());
                 fixed(&bytes)
             }
-            Value::TextArray(items) => {
-                array(items.iter().map(|item| varlena(item.as_bytes())), pg_sys::TEXTOID, -1, false, b'i')
-            }
-            Value::BytesArray(items) => {
-                array(items.iter().map(|item| varlena(item)), pg_sys::BYTEAOID, -1, false, b'i')
-            }
             Value::UuidArray(items) => {
                 array(items.iter().map(|item| fixed(item)), pg_sys::UUIDOID, 16, false, b'c')
             }
             Value::IntArray(items) => {
                 array(items.iter().map(|item| Datum::from(*item)), pg_sys::INT8OID, 8, true, b'd')
             }
-            Value::TimestampArray(items) => array(
-                items.iter().map(|item| Datum::from(item.unix_micros() - POSTGRES_EPOCH)),
-                pg_sys::TIMESTAMPTZOID,
-                8,
-                true,
-                b'd',
-            ),
         })
     }
 }
