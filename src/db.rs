@@ -110,6 +110,17 @@ pub fn scan(
     batch: c_long,
     mut each: impl FnMut(&Row) -> Result<()>,
 ) -> Result<()> {
+    scan_while(view, sql, arguments, batch, |row| each(row).map(|()| true))
+}
+
+/// As [`scan`], for as long as `each` answers true.
+pub fn scan_while(
+    view: View,
+    sql: &'static str,
+    arguments: &[Value],
+    batch: c_long,
+    mut each: impl FnMut(&Row) -> Result<bool>,
+) -> Result<()> {
     connected(|| {
         let plan = prepared(sql, arguments)?;
         let (mut datums, nulls) = datums(arguments);
@@ -124,20 +135,21 @@ pub fn scan(
             catch(|| unsafe { SPI_cursor_fetch(portal, true, batch) })?;
             // SAFETY: the fetch has set the tuple table; it is freed below, and
             // nothing borrowed from it leaves `each`.
-            let count = unsafe {
+            let goes_on = unsafe {
                 let table = pg_sys::SPI_tuptable;
                 let count = usize::try_from((*table).numvals).unwrap_or(0);
                 let result = in_scratch(|| {
                     for index in 0..count {
-                        each(&Row::new(*(*table).vals.add(index), (*table).tupdesc))?;
+                        if !each(&Row::new(*(*table).vals.add(index), (*table).tupdesc))? {
+                            return Ok(false);
+                        }
                     }
-                    Ok(())
+                    Ok(count > 0)
                 });
                 pg_sys::SPI_freetuptable(table);
-                result?;
-                count
+                result?
             };
-            if count == 0 {
+            if !goes_on {
                 break;
             }
         }

@@ -25,6 +25,7 @@ mod threads;
 mod transaction;
 mod triggers;
 mod value;
+mod verification;
 
 pgrx::pg_module_magic!(name, version);
 
@@ -35,7 +36,9 @@ pgrx::extension_sql_file!("../sql/functions/append.sql", name = "append", requir
 pgrx::extension_sql_file!("../sql/functions/read.sql", name = "read", requires = ["append"]);
 pgrx::extension_sql_file!("../sql/functions/registry.sql", name = "registry", requires = ["read"]);
 pgrx::extension_sql_file!("../sql/functions/forest.sql", name = "forest", requires = ["registry"]);
-pgrx::extension_sql_file!("../sql/functions/setup.sql", name = "setup", requires = ["forest"]);
+pgrx::extension_sql_file!("../sql/functions/bundle.sql", name = "bundle", requires = ["forest"]);
+pgrx::extension_sql_file!("../sql/functions/verify.sql", name = "verify", requires = ["bundle"]);
+pgrx::extension_sql_file!("../sql/functions/setup.sql", name = "setup", requires = ["verify"]);
 pgrx::extension_sql_file!("../sql/privileges.sql", name = "privileges", finalize);
 
 /// Called when the library is loaded into a backend.

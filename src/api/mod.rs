@@ -3,8 +3,10 @@
 //! `sql/functions/`.
 
 pub mod append;
+pub mod bundle;
 pub mod canonical;
 pub mod forest;
 pub mod read;
 pub mod registry;
 pub mod setup;
+pub mod verify;

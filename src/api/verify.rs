@@ -1,0 +1,106 @@
+//! Verification: checks of one event, document or bundle, and findings of
+//! streams and of the ledger.
+
+use ets_core::bundle::FormatError;
+use ets_core::bundle::Proof;
+use ets_core::event::{DocumentError, Event};
+use ets_core::name::{DomainName, StreamName};
+use ets_core::verify::{self, Check, Finding, Trust};
+use serde_json::json;
+
+use crate::error::{self, Error, Result, sqlstate};
+use crate::function::{Call, Rows};
+use crate::value::{Type, Value};
+use crate::verification;
+
+crate::sql_functions! {
+    ets_verify_event pg_finfo_ets_verify_event => verify_event;
+    ets_verify_document pg_finfo_ets_verify_document => verify_document;
+    ets_verify_bundle pg_finfo_ets_verify_bundle => verify_bundle;
+    ets_verify_chain pg_finfo_ets_verify_chain => verify_chain;
+    ets_verify_ledger pg_finfo_ets_verify_ledger => verify_ledger;
+}
+
+fn verify_event(call: &Call) -> Result<Rows> {
+    let id = call.required_event_id(0, "event_id")?;
+    checks(call, &verification::event(id)?)
+}
+
+fn verify_document(call: &Call) -> Result<Rows> {
+    let event = Event::parse(&call.required_text(0, "document")?)?;
+    checks(call, &verify::verify_document(&event))
+}
+
+/// A bundle of whatever ledger. It names its own root, and a pure function knows
+/// no other, so that `trust_root` is never a pass.
+fn verify_bundle(call: &Call) -> Result<Rows> {
+    let proof = Proof::parse(&call.required_text(0, "bundle")?).map_err(no_bundle)?;
+    checks(call, &verify::verify_proof(&proof, &Trust::Nothing))
+}
+
+fn verify_chain(call: &Call) -> Result<Rows> {
+    let domain: DomainName = call.required_text(0, "domain")?.parse()?;
+    let stream: StreamName = call.required_text(1, "stream")?.parse()?;
+    findings(call, &verification::stream(&domain, &stream)?)
+}
+
+fn verify_ledger(call: &Call) -> Result<Rows> {
+    let domain = call.text(0).map(|name| name.parse::<DomainName>()).transpose()?;
+    if call.bool(1).ok_or_else(|| Error::null("incremental"))? {
+        return Err(Error::new(sqlstate::UNSUPPORTED, "incremental verification is not available yet")
+            .hint("SELECT * FROM ets.verify_ledger() verifies everything"));
+    }
+    let limit = call.int4(2).ok_or_else(|| Error::null("max_findings"))?;
+    // Zero would answer no finding for any ledger.
+    let limit = usize::try_from(limit)
+        .ok()
+        .filter(|limit| *limit > 0)
+        .ok_or_else(|| Error::parameter("max_findings", "must be at least 1"))?;
+    let found = verification::ledger(domain.as_ref(), limit)?;
+    if found.len() == limit {
+        error::notice(
+            &format!("verification stopped at max_findings, {limit}: there may be more"),
+            "call it with a greater max_findings to see more",
+        );
+    }
+    findings(call, &found)
+}
+
+fn checks(call: &Call, checks: &[Check]) -> Result<Rows> {
+    let mut rows = Rows::open(call)?;
+    for check in checks {
+        rows.put(&[
+            check.name.into(),
+            Value::or_null(check.passed, Type::Bool),
+            check.detail.as_str().into(),
+        ])?;
+    }
+    Ok(rows)
+}
+
+fn findings(call: &Call, findings: &[Finding]) -> Result<Rows> {
+    let mut rows = Rows::open(call)?;
+    for finding in findings {
+        rows.put(&[
+            finding.class.as_str().into(),
+            Value::or_null(finding.domain.as_deref(), Type::Text),
+            Value::or_null(finding.stream.as_deref(), Type::Text),
+            Value::or_null(finding.sequence, Type::Int),
+            finding.event_id.map_or(Value::Null(Type::Uuid), |id| Value::Uuid(*id.as_bytes())),
+            finding.check.into(),
+            Value::or_null(finding.expected.as_deref(), Type::Text),
+            Value::or_null(finding.actual.as_deref(), Type::Text),
+            finding.detail.as_str().into(),
+        ])?;
+    }
+    Ok(rows)
+}
+
+fn no_bundle(error: FormatError) -> Error {
+    match error {
+        FormatError::Json(error) | FormatError::Event(_, DocumentError::Json(error)) => error.into(),
+        error => Error::new(sqlstate::PARAMETER, format!("not a bundle: {error}"))
+            .detail(json!({"argument": "bundle"}))
+            .hint("bundles are what ets.proof_bundle and ets.stream_bundle return"),
+    }
+}

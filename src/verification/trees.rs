@@ -1,0 +1,438 @@
+//! The leaves, tiles and roots of each domain's tree, against its events.
+//!
+//! A tree is grown twice: from the rows' headers, and from the stored leaf
+//! hashes. Where the two differ, the leaf has its finding; the roots that were
+//! sealed then tell by themselves which of the two was changed, so that one
+//! changed row is not held against every root after it.
+
+use ets_core::event::EventId;
+use ets_core::hash::{Digest, EMPTY_ROOT};
+use ets_core::merkle::{Frontier, TILE_WIDTH, hashes_from_bytes, shape};
+use ets_core::name::{DomainName, REGISTRY};
+use ets_core::registry::Registry;
+use ets_core::verify::{Finding, FindingClass, VerifiedRegistry, late_authority};
+use uuid::Uuid;
+
+use super::chains::BATCH;
+use super::{Findings, clipped, finding};
+use crate::db::{self, Row, View};
+use crate::error::Result;
+use crate::rows;
+use crate::value::{Type, Value};
+
+/// Verifies the trees of all domains, or of one, and that what the last seal saw
+/// is in them.
+pub fn verify(verified: &VerifiedRegistry, domain: Option<&str>, findings: &mut Findings) -> Result<()> {
+    let domains = db::query(
+        View::Query,
+        "SELECT each.domain FROM (
+             SELECT root.domain FROM ets.domain_root AS root UNION
+             SELECT leaf.domain FROM ets.merkle_leaf AS leaf UNION
+             SELECT tile.domain FROM ets.merkle_tile AS tile) AS each
+          WHERE $1 IS NULL OR each.domain = $1
+          ORDER BY each.domain",
+        &[Value::or_null(domain, Type::Text)],
+        |row| Ok(row.text(1).unwrap_or_default()),
+    )?;
+    // What a damaged registry denies may have been right.
+    let registry = verified.registry.as_ref().filter(|_| verified.damaged_from.is_none());
+    for name in domains {
+        match name.parse::<DomainName>() {
+            Ok(domain) => Tree::load(&domain, registry)?.verify(findings)?,
+            Err(error) => findings.add(Finding {
+                domain: Some(clipped(&name)),
+                ..finding(FindingClass::Seal, "domain", format!("a tree of no domain: {error}"))
+            }),
+        }
+        if findings.is_full() {
+            return Ok(());
+        }
+    }
+    in_two_leaves(domain, findings)?;
+    unsealed(domain, findings)
+}
+
+/// A root that was sealed: of the tree's first `tree_size` leaves.
+struct Sealed {
+    tree_size: u64,
+    root: Vec<u8>,
+    /// The first checkpoint that has it.
+    checkpoint_id: i64,
+    /// The registry's size in the checkpoint before that one.
+    registry_before: u64,
+}
+
+struct Tree<'a> {
+    domain: &'a DomainName,
+    registry: Option<&'a Registry>,
+    /// By size. A domain has as many as seals found something new in it.
+    sealed: Vec<Sealed>,
+    next_sealed: usize,
+    /// The size at the last checkpoint.
+    tree_size: u64,
+    from_rows: Frontier,
+    from_tiles: Frontier,
+    /// The stored tile of level 0 that holds the next leaf.
+    leaves: Option<(u64, Vec<Digest>)>,
+    /// The leaf before, if the same seal took it.
+    last_id: Option<EventId>,
+    /// From some leaf on nothing is known: it has neither a row nor a stored hash.
+    is_broken: bool,
+}
+
+impl<'a> Tree<'a> {
+    fn load(domain: &'a DomainName, registry: Option<&'a Registry>) -> Result<Self> {
+        let sealed: Vec<Sealed> = db::query(
+            View::Query,
+            "SELECT each.tree_size, each.root_hash, each.checkpoint_id, before.tree_size
+               FROM (SELECT root.tree_size, root.root_hash, min(root.checkpoint_id) AS checkpoint_id
+                       FROM ets.domain_root AS root WHERE root.domain = $1
+                      GROUP BY root.tree_size, root.root_hash) AS each
+               LEFT JOIN ets.domain_root AS before
+                 ON before.checkpoint_id = each.checkpoint_id - 1 AND before.domain = $2
+              ORDER BY each.tree_size, each.checkpoint_id",
+            &[domain.as_str().into(), REGISTRY.into()],
+            |row| {
+                let count = |column| row.int(column).and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
+                Ok(Sealed {
+                    tree_size: count(1),
+                    root: row.bytes(2).unwrap_or_default(),
+                    checkpoint_id: row.int(3).unwrap_or(0),
+                    registry_before: count(4),
+                })
+            },
+        )?;
+        Ok(Tree {
+            domain,
+            registry,
+            tree_size: sealed.last().map_or(0, |last| last.tree_size),
+            sealed,
+            next_sealed: 0,
+            from_rows: Frontier::default(),
+            from_tiles: Frontier::default(),
+            leaves: None,
+            last_id: None,
+            is_broken: false,
+        })
+    }
+
+    fn verify(mut self, findings: &mut Findings) -> Result<()> {
+        self.check_roots(findings);
+        db::scan_while(
+            View::Query,
+            "SELECT leaf.event_id, event.domain, event.stream, event.sequence, NULL::pg_catalog.jsonb,
+                    event.schema_version, event.key_id, event.public_key, event.previous_hash,
+                    event.current_hash, event.signature, event.timestamp, event.registry_version,
+                    leaf.leaf_index, event.event_id IS NOT NULL
+               FROM ets.merkle_leaf AS leaf
+               LEFT JOIN ets.ledger_event AS event
+                 ON event.event_id = leaf.event_id AND event.domain = leaf.domain
+              WHERE leaf.domain = $1
+              ORDER BY leaf.leaf_index",
+            &[self.domain.as_str().into()],
+            BATCH,
+            |row| {
+                self.row(row, findings)?;
+                Ok(!findings.is_full())
+            },
+        )?;
+        if findings.is_full() {
+            return Ok(());
+        }
+        self.fill(self.tree_size, findings)?;
+        if !self.is_broken {
+            self.check_tiles(true, findings)?;
+        }
+        self.further_tiles(findings)
+    }
+
+    /// The next row of `ets.merkle_leaf`, with its event if there is one.
+    fn row(&mut self, row: &Row, findings: &mut Findings) -> Result<()> {
+        let event_id = row.uuid(1).map(Uuid::from_bytes);
+        let place = row.int(14).unwrap_or(-1);
+        let domain = self.domain;
+        let at = |class, check, detail: String| Finding {
+            domain: Some(domain.to_string()),
+            stream: row.text(3),
+            sequence: row.int(4),
+            event_id,
+            ..finding(class, check, detail)
+        };
+        let index = match u64::try_from(place) {
+            Ok(index) if index < self.size() => {
+                findings.add(at(FindingClass::Seal, "leaf_index", format!("leaf {index} is there twice")));
+                return Ok(());
+            }
+            Ok(index) if index < self.tree_size => index,
+            _ => {
+                let detail =
+                    format!("leaf {place} is in no checkpoint: the last has {} leaves", self.tree_size);
+                findings.add(at(FindingClass::Seal, "leaf_index", detail));
+                return Ok(());
+            }
+        };
+        let header = match row.bool(15) {
+            Some(true) => rows::header(row).ok(),
+            _ => {
+                findings.add(at(FindingClass::Seal, "leaf", format!("the event of leaf {index} is missing")));
+                None
+            }
+        };
+        let stored = self.stored_leaf(index, findings)?;
+        let computed = header.as_ref().map(|header| header.leaf_hash());
+        if let (Some(computed), Some(stored)) = (computed, stored)
+            && computed != stored
+        {
+            let detail = format!("the event's header does not hash to leaf {index} as it was sealed");
+            findings.add(Finding {
+                expected: Some(stored.to_string()),
+                actual: Some(computed.to_string()),
+                ..at(FindingClass::Seal, "leaf", detail)
+            });
+        }
+        let id = event_id.and_then(EventId::from_uuid);
+        if self.last_id.is_some() && id <= self.last_id {
+            let detail = format!("leaf {index} has no greater event_id than the one before it in its seal");
+            findings.add(at(FindingClass::Seal, "leaf_order", detail));
+        }
+        self.fill(index, findings)?;
+        self.last_id = id.or(self.last_id);
+        if let (Some(registry), Some(header), Some(sealed)) =
+            (self.registry, &header, self.sealed.get(self.next_sealed))
+            && let Some(late) = late_authority(registry, header, sealed.registry_before)
+        {
+            findings.add(late);
+        }
+        self.push(computed, stored, findings)
+    }
+
+    /// Goes on to leaf `index` past leaves that have no row, by their stored hashes.
+    fn fill(&mut self, index: u64, findings: &mut Findings) -> Result<()> {
+        let first = self.size();
+        if index <= first || self.is_broken {
+            return Ok(());
+        }
+        let which = match index - first {
+            1 => format!("leaf {first} is"),
+            _ => format!("leaves {first} to {} are", index - 1),
+        };
+        findings.add(self.finding(
+            FindingClass::Seal,
+            "leaf_index",
+            format!("{which} missing from ets.merkle_leaf"),
+        ));
+        while self.size() < index && !self.is_broken {
+            pgrx::check_for_interrupts!();
+            let stored = self.stored_leaf(self.size(), findings)?;
+            self.push(None, stored, findings)?;
+        }
+        Ok(())
+    }
+
+    /// Adds a leaf, as its row and as its tile have it.
+    fn push(
+        &mut self,
+        computed: Option<Digest>,
+        stored: Option<Digest>,
+        findings: &mut Findings,
+    ) -> Result<()> {
+        if self.is_broken {
+            return Ok(());
+        }
+        let (Some(of_row), Some(of_tile)) = (computed.or(stored), stored.or(computed)) else {
+            self.is_broken = true;
+            let detail = format!(
+                "leaf {} has neither a readable event nor a stored hash: no root from there on can be computed",
+                self.size()
+            );
+            findings.add(self.finding(FindingClass::Unverifiable, "root", detail));
+            return Ok(());
+        };
+        self.from_rows.append(of_row);
+        self.from_tiles.append(of_tile);
+        if self.size().is_multiple_of(TILE_WIDTH as u64) {
+            self.check_tiles(false, findings)?;
+        }
+        self.check_roots(findings);
+        Ok(())
+    }
+
+    /// Compares the roots that were sealed at this size.
+    fn check_roots(&mut self, findings: &mut Findings) {
+        let size = self.size();
+        while let Some(sealed) = self.sealed.get(self.next_sealed).filter(|sealed| sealed.tree_size <= size) {
+            let (of_rows, of_tiles) = match size {
+                0 => (EMPTY_ROOT, EMPTY_ROOT),
+                _ => (self.from_rows.root(), self.from_tiles.root()),
+            };
+            if sealed.root != of_rows.as_bytes() && sealed.root != of_tiles.as_bytes() {
+                let detail = format!(
+                    "the root of {size} leaves in checkpoint {} is not that of the tree",
+                    sealed.checkpoint_id
+                );
+                findings.add(Finding {
+                    expected: Some(of_rows.to_string()),
+                    actual: Some(ets_core::hash::to_hex(&sealed.root)),
+                    ..self.finding(FindingClass::Seal, "root", detail)
+                });
+            }
+            self.next_sealed += 1;
+            self.last_id = None;
+        }
+    }
+
+    /// Compares the tiles that are full, or with `rest` all others, with what is
+    /// stored. Level 0 has been compared leaf by leaf, but for its length.
+    fn check_tiles(&mut self, rest: bool, findings: &mut Findings) -> Result<()> {
+        let (of_rows, of_tiles) = if rest {
+            (self.from_rows.clone().finish().tiles, self.from_tiles.clone().finish().tiles)
+        } else {
+            (self.from_rows.take_full_tiles(), self.from_tiles.take_full_tiles())
+        };
+        for (of_row, of_tile) in of_rows.iter().zip(&of_tiles) {
+            let (level, index) = (of_row.level, of_row.index);
+            let stored = stored_tile(self.domain, level, index)?;
+            let problem = match &stored {
+                None if level == 0 => continue,
+                None => "is missing",
+                Some(bytes) if level == 0 && bytes.len() == of_row.to_bytes().len() => continue,
+                Some(bytes) if *bytes == of_row.to_bytes() || *bytes == of_tile.to_bytes() => continue,
+                Some(bytes) if bytes.len() != of_row.to_bytes().len() => {
+                    "has not as many hashes as it should"
+                }
+                Some(_) => "does not follow from the leaves",
+            };
+            let detail = format!("tile {index} of level {level} {problem}");
+            findings.add(self.finding(FindingClass::Seal, "tile", detail));
+        }
+        Ok(())
+    }
+
+    /// Tiles that a tree of this size does not have.
+    fn further_tiles(&self, findings: &mut Findings) -> Result<()> {
+        let levels = shape(self.tree_size);
+        db::scan_while(
+            View::Query,
+            "SELECT tile.level::pg_catalog.int8, tile.tile_index FROM ets.merkle_tile AS tile
+              WHERE tile.domain = $1 ORDER BY tile.level, tile.tile_index",
+            &[self.domain.as_str().into()],
+            BATCH,
+            |row| {
+                let (level, index) = (row.int(1).unwrap_or(-1), row.int(2).unwrap_or(-1));
+                let belongs = levels.iter().any(|shape| {
+                    let tiles = shape.full_tiles + u64::from(shape.partial_width > 0);
+                    i64::from(shape.level) == level && u64::try_from(index).is_ok_and(|index| index < tiles)
+                });
+                if !belongs {
+                    let detail = format!("tile {index} of level {level} is in no checkpoint");
+                    findings.add(self.finding(FindingClass::Seal, "tile", detail));
+                }
+                Ok(!findings.is_full())
+            },
+        )
+    }
+
+    /// The stored hash of a leaf. A tile that is missing or malformed is reported once.
+    fn stored_leaf(&mut self, index: u64, findings: &mut Findings) -> Result<Option<Digest>> {
+        let (tile, place) = (index / TILE_WIDTH as u64, (index % TILE_WIDTH as u64) as usize);
+        let hashes = match self.leaves.take().filter(|(known, _)| *known == tile) {
+            Some((_, hashes)) => hashes,
+            None => {
+                let bytes = stored_tile(self.domain, 0, tile)?;
+                let hashes = bytes.as_deref().and_then(|bytes| hashes_from_bytes(bytes).ok());
+                if hashes.is_none() {
+                    let problem = if bytes.is_some() { "is no tile at all" } else { "is missing" };
+                    let detail = format!("tile {tile} of level 0 {problem}");
+                    findings.add(self.finding(FindingClass::Seal, "tile", detail));
+                }
+                hashes.unwrap_or_default()
+            }
+        };
+        let hash = hashes.get(place).copied();
+        self.leaves = Some((tile, hashes));
+        Ok(hash)
+    }
+
+    fn size(&self) -> u64 {
+        self.from_rows.tree_size()
+    }
+
+    fn finding(&self, class: FindingClass, check: &'static str, detail: String) -> Finding {
+        Finding { domain: Some(self.domain.to_string()), ..finding(class, check, detail) }
+    }
+}
+
+fn stored_tile(domain: &DomainName, level: u8, index: u64) -> Result<Option<Vec<u8>>> {
+    let hashes = db::first(
+        View::Query,
+        "SELECT tile.hashes FROM ets.merkle_tile AS tile
+          WHERE tile.domain = $1 AND tile.level = $2 AND tile.tile_index = $3",
+        &[domain.as_str().into(), Value::Int4(level.into()), index.into()],
+        |row| Ok(row.bytes(1)),
+    )?;
+    Ok(hashes.flatten())
+}
+
+fn in_two_leaves(domain: Option<&str>, findings: &mut Findings) -> Result<()> {
+    db::scan_while(
+        View::Query,
+        "SELECT leaf.event_id, min(leaf.domain), count(*) FROM ets.merkle_leaf AS leaf
+          GROUP BY leaf.event_id
+         HAVING count(*) > 1 AND ($1 IS NULL OR bool_or(leaf.domain = $1))",
+        &[Value::or_null(domain, Type::Text)],
+        BATCH,
+        |row| {
+            findings.add(Finding {
+                domain: row.text(2),
+                event_id: row.uuid(1).map(Uuid::from_bytes),
+                expected: Some("1".into()),
+                actual: row.int(3).map(|count| count.to_string()),
+                ..finding(FindingClass::Seal, "leaf", "the event has more than one leaf")
+            });
+            Ok(!findings.is_full())
+        },
+    )
+}
+
+/// Every event that the last seal saw must have a leaf, and none that it did not
+/// see: the next seal would give it another. What a seal of another cluster saw,
+/// as after a restore, says nothing; the next seal looks at every row.
+fn unsealed(domain: Option<&str>, findings: &mut Findings) -> Result<()> {
+    db::scan_while(
+        View::Query,
+        "SELECT event.event_id, event.domain, event.stream, event.sequence, leaf.event_id IS NULL
+           FROM ets.seal_position AS position
+           JOIN pg_catalog.pg_control_system() AS system
+             ON system.system_identifier = position.system_identifier
+           JOIN pg_catalog.pg_database AS database
+             ON database.oid = position.database_oid AND database.datname = pg_catalog.current_database()
+           JOIN pg_catalog.pg_class AS class
+             ON class.oid = position.relation_oid AND class.oid = 'ets.ledger_event'::pg_catalog.regclass
+           CROSS JOIN ets.ledger_event AS event
+           LEFT JOIN ets.merkle_leaf AS leaf
+             ON leaf.event_id = event.event_id AND leaf.domain = event.domain
+          WHERE ($1 IS NULL OR event.domain = $1)
+            AND (leaf.event_id IS NULL) = (event.transaction_id > 0 AND pg_catalog.pg_visible_in_snapshot(
+                     greatest(event.transaction_id, 3)::pg_catalog.text::pg_catalog.xid8, position.snapshot))",
+        &[Value::or_null(domain, Type::Text)],
+        BATCH,
+        |row| {
+            let (class, check, detail) = match row.bool(5) {
+                Some(true) => (FindingClass::Unsealed, "leaf", "the last seal saw this event, but it has no leaf"),
+                _ => (
+                    FindingClass::Seal,
+                    "transaction_id",
+                    "the event has a leaf, but by its transaction_id the next seal would give it another",
+                ),
+            };
+            findings.add(Finding {
+                domain: row.text(2),
+                stream: row.text(3),
+                sequence: row.int(4),
+                event_id: row.uuid(1).map(Uuid::from_bytes),
+                ..finding(class, check, detail)
+            });
+            Ok(!findings.is_full())
+        },
+    )
+}
