@@ -140,7 +140,7 @@ fn clipped(text: &str) -> String {
 /// # Errors
 /// ET013 before there is a ledger.
 fn ledger_id() -> Result<Uuid> {
-    if !ledger::exists()? {
+    if !ledger::exists() {
         return Err(ledger::not_initialised());
     }
     let first = db::first(
