@@ -8,5 +8,6 @@ pub mod canonical;
 pub mod forest;
 pub mod read;
 pub mod registry;
+pub mod replay;
 pub mod setup;
 pub mod verify;

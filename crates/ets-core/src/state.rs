@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde_json::{Map, Value};
 
-use crate::canonical;
+use crate::canonical::{self, MAX_PAYLOAD_BYTES, Payload};
 use crate::hash::{Digest, leaf_hash, sha256};
 use crate::merkle::RootBuilder;
 use crate::name::StreamName;
@@ -80,6 +80,78 @@ impl fmt::Display for ReducerError {
 
 impl std::error::Error for ReducerError {}
 
+/// A stream's state as its events go by, from the first one or from a state that
+/// was kept.
+#[derive(Debug, Clone)]
+pub struct StateFold {
+    state: Value,
+    /// The state's canonical text is no longer than this.
+    bytes_at_most: usize,
+}
+
+impl StateFold {
+    /// Before the first event: null.
+    pub fn new() -> Self {
+        StateFold::from_kept(Value::Null)
+    }
+
+    /// Goes on from a state that was kept.
+    pub fn from_kept(state: Value) -> Self {
+        let bytes_at_most = canonical::to_jcs(&state).len();
+        StateFold { state, bytes_at_most }
+    }
+
+    /// The next event. A reducer makes no number and no nesting that was not in a
+    /// payload, so of the ceilings only the size can be passed. It is measured
+    /// only when the sum of what went in reaches it: a long stream costs no more
+    /// than its events.
+    ///
+    /// # Errors
+    /// [`StateTooLarge`]; the fold must not be used further.
+    pub fn apply(&mut self, reducer: Reducer, payload: &Payload) -> Result<(), StateTooLarge> {
+        let bytes = payload.canonical().len();
+        reducer.apply_to(&mut self.state, payload.value());
+        self.bytes_at_most = match reducer {
+            // The comma between, or the braces of a state that was no object.
+            Reducer::Merge => self.bytes_at_most.saturating_add(bytes).saturating_add(2),
+            Reducer::Replace => bytes,
+            Reducer::None => self.bytes_at_most,
+        };
+        if self.bytes_at_most > MAX_PAYLOAD_BYTES {
+            self.bytes_at_most = canonical::to_jcs(&self.state).len();
+        }
+        if self.bytes_at_most > MAX_PAYLOAD_BYTES { Err(StateTooLarge(self.bytes_at_most)) } else { Ok(()) }
+    }
+
+    /// The state now.
+    pub fn state(&self) -> &Value {
+        &self.state
+    }
+
+    /// The state at the end.
+    pub fn into_state(self) -> Value {
+        self.state
+    }
+}
+
+impl Default for StateFold {
+    fn default() -> Self {
+        StateFold::new()
+    }
+}
+
+/// A state whose canonical text has so many bytes, more than any ledger allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StateTooLarge(pub usize);
+
+impl fmt::Display for StateTooLarge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the state has {} bytes, more than {MAX_PAYLOAD_BYTES}", self.0)
+    }
+}
+
+impl std::error::Error for StateTooLarge {}
+
 /// `state_hash = SHA256( JCS(state) )`.
 pub fn state_hash(state: &Value) -> Digest {
     sha256(&[canonical::to_jcs(state).as_bytes()])
@@ -117,25 +189,49 @@ impl StreamState {
 pub fn state_root(states: &[StreamState]) -> Result<Digest, DuplicateStream> {
     let mut ordered: Vec<&StreamState> = states.iter().collect();
     ordered.sort_unstable_by(|a, b| a.stream.as_str().as_bytes().cmp(b.stream.as_str().as_bytes()));
-    let mut root = RootBuilder::default();
-    let mut before: Option<&StreamName> = None;
+    let mut root = StateRootBuilder::default();
     for state in ordered {
-        if before == Some(&state.stream) {
-            return Err(DuplicateStream(state.stream.clone()));
-        }
-        before = Some(&state.stream);
-        root.push(leaf_hash(state.to_jcs().as_bytes()));
+        root.push(state)?;
     }
     Ok(root.root())
 }
 
-/// A stream that is in a list of states twice.
+/// Computes a [`state_root`] from states that come in the order of their streams'
+/// names, holding one at a time.
+#[derive(Default)]
+pub struct StateRootBuilder {
+    root: RootBuilder,
+    before: Option<StreamName>,
+}
+
+impl StateRootBuilder {
+    /// Adds the next stream.
+    ///
+    /// # Errors
+    /// [`DuplicateStream`] if its name is not greater than the one before.
+    pub fn push(&mut self, state: &StreamState) -> Result<(), DuplicateStream> {
+        let name = state.stream.as_str().as_bytes();
+        if self.before.as_ref().is_some_and(|before| before.as_str().as_bytes() >= name) {
+            return Err(DuplicateStream(state.stream.clone()));
+        }
+        self.before = Some(state.stream.clone());
+        self.root.push(leaf_hash(state.to_jcs().as_bytes()));
+        Ok(())
+    }
+
+    /// The root over what was added.
+    pub fn root(&self) -> Digest {
+        self.root.root()
+    }
+}
+
+/// A stream that is in a list of states twice, or out of order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DuplicateStream(pub StreamName);
 
 impl fmt::Display for DuplicateStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the stream {:?} is there twice", self.0.as_str())
+        write!(f, "the stream {:?} is there twice or out of order", self.0.as_str())
     }
 }
 
@@ -203,6 +299,31 @@ mod tests {
         for bad in ["", "Merge", "none ", "payload"] {
             assert_eq!(bad.parse::<Reducer>(), Err(ReducerError));
         }
+    }
+
+    #[test]
+    fn a_fold_is_its_reducers_one_after_the_other_and_stops_at_the_ceiling() {
+        let payload = |value: Value| Payload::from_value(value, &canonical::Limits::CEILING).unwrap();
+        let mut fold = StateFold::new();
+        assert_eq!(fold.state(), &Value::Null);
+        fold.apply(Reducer::Merge, &payload(json!({"a":1,"b":2}))).unwrap();
+        fold.apply(Reducer::Merge, &payload(json!({"b":null,"c":[3]}))).unwrap();
+        fold.apply(Reducer::None, &payload(json!("ignored"))).unwrap();
+        assert_eq!(fold.state(), &json!({"a":1,"c":[3]}));
+        let mut kept = StateFold::from_kept(fold.state().clone());
+        kept.apply(Reducer::Replace, &payload(json!("x"))).unwrap();
+        assert_eq!(kept.state(), &json!("x"));
+
+        // Changing one large member again and again never makes it too large;
+        // adding others does.
+        let large = "x".repeat(MAX_PAYLOAD_BYTES / 3);
+        let mut fold = StateFold::new();
+        for _ in 0..4 {
+            fold.apply(Reducer::Merge, &payload(json!({"one": large}))).unwrap();
+        }
+        fold.apply(Reducer::Merge, &payload(json!({"two": large}))).unwrap();
+        let error = fold.apply(Reducer::Merge, &payload(json!({"three": large}))).unwrap_err();
+        assert!(error.0 > MAX_PAYLOAD_BYTES);
     }
 
     #[test]
