@@ -10,6 +10,7 @@ compile_error!("a panic must unwind: aborting would take the whole cluster down"
 mod api;
 mod clock;
 mod db;
+mod ddl_guard;
 mod error;
 mod events;
 mod function;

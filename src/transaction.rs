@@ -14,7 +14,7 @@ use ets_core::name::{DomainName, StreamName};
 use ets_core::time::Timestamp;
 use pgrx::pg_sys;
 
-use crate::{db, ledger};
+use crate::{db, ddl_guard, ledger};
 
 /// The last event of a stream whose head this transaction has locked.
 #[derive(Debug, Clone)]
@@ -147,7 +147,7 @@ pub fn touch_registry() {
 }
 
 /// Asks to be told when transactions end, once a backend.
-fn watch() {
+pub fn watch() {
     if !REGISTERED.replace(true) {
         // SAFETY: the callbacks are functions of this library, which stays loaded.
         unsafe {
@@ -170,6 +170,7 @@ unsafe extern "C-unwind" fn transaction_ended(
         EXPECTED.with_borrow_mut(VecDeque::clear);
         APPENDED.set(false);
         db::forget_writing();
+        ddl_guard::forget_from(0);
         if REGISTRY_TOUCHED.replace(false) && event != XACT_EVENT_COMMIT {
             ledger::forget();
         }
@@ -189,6 +190,7 @@ unsafe extern "C-unwind" fn subtransaction_ended(
         FRAMES.with_borrow_mut(|frames| frames.retain(|frame| frame.subtransaction < ended));
         HEADS.with_borrow_mut(HashMap::clear);
         EXPECTED.with_borrow_mut(VecDeque::clear);
+        ddl_guard::forget_from(ended);
         if REGISTRY_TOUCHED.get() {
             ledger::forget();
         }

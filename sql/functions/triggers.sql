@@ -9,3 +9,8 @@ CREATE FUNCTION ets.guard() RETURNS trigger
   LANGUAGE c VOLATILE PARALLEL UNSAFE
   AS 'MODULE_PATHNAME', 'ets_guard';
 COMMENT ON FUNCTION ets.guard() IS 'Trigger of the ledger''s tables: refuses what the ledger''s own code did not send';
+
+CREATE FUNCTION ets.ddl_guard() RETURNS event_trigger
+  LANGUAGE c VOLATILE PARALLEL UNSAFE
+  AS 'MODULE_PATHNAME', 'ets_ddl_guard';
+COMMENT ON FUNCTION ets.ddl_guard() IS 'Event trigger: refuses DDL that would disarm the ledger';
