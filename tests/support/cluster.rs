@@ -234,7 +234,8 @@ fn installation(variable: &str) -> PathBuf {
 fn bin() -> &'static Path {
     static BIN: OnceLock<PathBuf> = OnceLock::new();
     BIN.get_or_init(|| {
-        let output = Command::new(installation("PG_CONFIG")).arg("--bindir").output().expect("pg_config runs");
+        let output =
+            Command::new(installation("PG_CONFIG")).arg("--bindir").output().expect("pg_config runs");
         PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
     })
 }

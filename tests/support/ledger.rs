@@ -55,9 +55,14 @@ impl Ledger {
             "required": ["schema", "order", "amount"],
             "additionalProperties": false
         });
-        client.execute("SELECT ets.create_domain($1, 'Orders and what became of them')", &[&DOMAIN]).expect("domain");
         client
-            .execute("SELECT ets.register_schema($1, $2, $3, '/order', '/schema')", &[&SCHEMA, &DOMAIN, &schema])
+            .execute("SELECT ets.create_domain($1, 'Orders and what became of them')", &[&DOMAIN])
+            .expect("domain");
+        client
+            .execute(
+                "SELECT ets.register_schema($1, $2, $3, '/order', '/schema')",
+                &[&SCHEMA, &DOMAIN, &schema],
+            )
             .expect("schema");
         register(client, &alice, "alice");
         (id, alice)
@@ -106,7 +111,11 @@ impl Ledger {
     }
 
     /// The one value of a query.
-    pub fn one<T: for<'a> postgres::types::FromSql<'a>>(&mut self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> T {
+    pub fn one<T: for<'a> postgres::types::FromSql<'a>>(
+        &mut self,
+        sql: &str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> T {
         self.client.query_one(sql, values).unwrap_or_else(|error| panic!("{sql}: {error:?}")).get(0)
     }
 

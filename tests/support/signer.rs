@@ -37,7 +37,8 @@ impl Signer {
 
 /// The canonical text of `payload`.
 pub fn canonical(payload: &Value) -> String {
-    let payload = Payload::from_value(payload.clone(), &Limits::CEILING).expect("tests sign canonical payloads");
+    let payload =
+        Payload::from_value(payload.clone(), &Limits::CEILING).expect("tests sign canonical payloads");
     payload.canonical().to_owned()
 }
 
