@@ -173,4 +173,74 @@ mod tests {
             assert_eq!(moment(absurd), None, "{absurd}");
         }
     }
+
+    /// Commits as `git fast-import` takes them: as odd as a history can be.
+    #[test]
+    fn an_odd_history_is_read_whole() {
+        let folder = std::env::temp_dir().join(format!("git-ledger-test-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        git(&folder, &["init", "-q", "-b", "main", "."], "").unwrap();
+        let huge = "é\n".repeat(400_000);
+        let commits: Vec<(&str, String, &str)> = vec![
+            ("Ada <ada@example.com> 0 +0000", "first\n".to_owned(), "M 100644 inline a\tb\ndata 4\na\nb\n"),
+            ("<> 1700000000 +0000", String::new(), ""),
+            ("*evil* <a> 253402300800 +0000", "year 10000".to_owned(), ""),
+            (
+                "Ada <ada@example.com> 1700000000 -1200",
+                huge.clone(),
+                "D a\tb\nM 100644 inline b\ndata 2\n\0\n",
+            ),
+        ];
+        let mut stream = Vec::new();
+        for (number, (identity, message, changes)) in commits.iter().enumerate() {
+            let mark = number + 1;
+            let header = format!(
+                "commit refs/heads/main\nmark :{mark}\nauthor {identity}\ncommitter {identity}\ndata {}\n{message}\n",
+                message.len()
+            );
+            stream.extend_from_slice(header.as_bytes());
+            stream.extend_from_slice(changes.as_bytes());
+            stream.push(b'\n');
+        }
+        // A merge with a message in Latin-1 that claims to be UTF-8.
+        stream.extend_from_slice(
+            b"commit refs/heads/main\nauthor \xe9 <e@x> 1 +0000\ncommitter C <c@x> 1 +0000\ndata 3\n\xe9\xff!\nmerge :1\n",
+        );
+        import(&folder, &stream);
+        let read = history(&folder, "git-commit/1.0.0").unwrap();
+        std::fs::remove_dir_all(&folder).unwrap();
+
+        assert_eq!(read.len(), 5);
+        let payloads: Vec<_> = read.iter().map(|commit| &commit.payload).collect();
+        assert_eq!(payloads[0]["files"], json!([{"path": "a\tb", "added": 2, "removed": 0}]));
+        assert_eq!(payloads[0]["authored_at"], "1970-01-01T00:00:00.000000Z");
+        assert_eq!(payloads[1]["message"], "");
+        assert_eq!(payloads[1]["files"], json!([]));
+        assert_eq!(payloads[2]["authored_at"], Value::Null);
+        assert!(!read[2].author.contains('*'));
+        assert_eq!(payloads[3]["message_bytes"], huge.len());
+        assert!(payloads[3]["message"].as_str().unwrap().len() <= MESSAGE_BYTES);
+        assert_eq!(payloads[3]["files_changed"], 2);
+        assert!(payloads[3]["files"].as_array().unwrap().iter().any(|file| file["added"] == Value::Null));
+        assert_eq!(payloads[4]["parents"].as_array().unwrap().len(), 2);
+        assert_eq!(payloads[4]["message"], "\u{fffd}\u{fffd}!");
+        let schema: Value = serde_json::from_str(include_str!("git-commit.schema.json")).unwrap();
+        for payload in payloads {
+            let members: Vec<_> = payload.as_object().unwrap().keys().collect();
+            let allowed = schema["properties"].as_object().unwrap();
+            assert!(members.iter().all(|member| allowed.contains_key(*member)), "{members:?}");
+        }
+    }
+
+    fn import(folder: &Path, stream: &[u8]) {
+        let mut child = Command::new("git")
+            .arg("-C")
+            .arg(folder)
+            .args(["fast-import", "--quiet", "--date-format=raw-permissive"])
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(stream).unwrap();
+        assert!(child.wait().unwrap().success());
+    }
 }
