@@ -39,7 +39,8 @@ fn a_stream_is_a_chain_from_its_genesis() {
 #[test]
 fn a_document_says_what_was_appended() {
     let mut ledger = Ledger::new();
-    let payload = json!({"schema": SCHEMA, "order": "ö/1", "amount": 3, "note": [1.10, "\u{1f600}", null, {}]});
+    let payload =
+        json!({"schema": SCHEMA, "order": "ö/1", "amount": 3, "note": [1.10, "\u{1f600}", null, {}]});
     let appended = ledger.append(&payload);
     let text: String = ledger.one("SELECT ets.event_document($1)::text", &[&appended.event_id]);
     let event = Event::parse(&text).expect("a document of thirteen members");
@@ -48,7 +49,8 @@ fn a_document_says_what_was_appended() {
     assert_eq!(*event.payload.value(), payload);
     assert_eq!(event.header.schema_version.as_str(), SCHEMA);
     assert_eq!(event.header.key_id.to_string(), ledger.alice.key_id());
-    let stored: String = ledger.one("SELECT payload::text FROM ets.ledger_event WHERE domain = $1", &[&DOMAIN]);
+    let stored: String =
+        ledger.one("SELECT payload::text FROM ets.ledger_event WHERE domain = $1", &[&DOMAIN]);
     assert!(stored.contains("1.1,"), "the canonical value is stored: {stored}");
 }
 
@@ -60,10 +62,12 @@ fn every_way_in_gives_the_same_event() {
     let mut previous = genesis;
     let mut next = |payload: &Value| {
         let signature = signer.sign(payload, &previous);
-        let before = std::mem::replace(&mut previous, hash_of(payload, &previous).0.to_vec());
+        let hash = hash_of(payload, &previous).0.to_vec();
+        let before = std::mem::replace(&mut previous, hash);
         (before, signature)
     };
-    let insert = "INSERT INTO ets.ledger_event (payload, schema_version, public_key, previous_hash, signature)
+    let insert =
+        "INSERT INTO ets.ledger_event (payload, schema_version, public_key, previous_hash, signature)
         VALUES ($1, $2, $3, $4, $5) RETURNING sequence";
     let payload = order("ways", 1);
     let (before, signature) = next(&payload);
@@ -78,7 +82,8 @@ fn every_way_in_gives_the_same_event() {
         hex(&before),
         hex(&signature)
     );
-    let copy = "COPY ets.ledger_event (payload, schema_version, public_key, previous_hash, signature) FROM STDIN";
+    let copy =
+        "COPY ets.ledger_event (payload, schema_version, public_key, previous_hash, signature) FROM STDIN";
     let mut writer = ledger.client.copy_in(copy).expect("COPY begins");
     writer.write_all(row.as_bytes()).expect("COPY takes a row");
     assert_eq!(writer.finish().expect("COPY ends"), 1);
@@ -193,7 +198,8 @@ fn a_retry_by_event_id_returns_the_event_for_ever() {
     let insert = "INSERT INTO ets.ledger_event
         (payload, schema_version, public_key, previous_hash, signature, event_id) VALUES ($1, $2, $3, $4, $5, $6)";
     let signature = alice.sign(&payload, &genesis);
-    let again = ledger.client.execute(insert, &[&payload, &SCHEMA, &alice.public_key(), &genesis, &signature, &id]);
+    let again =
+        ledger.client.execute(insert, &[&payload, &SCHEMA, &alice.public_key(), &genesis, &signature, &id]);
     refused(again, "ET010");
     assert_eq!(ledger.head("r").1, 2);
 }
@@ -206,7 +212,7 @@ fn an_event_id_is_version_seven_recent_and_greater_than_the_last() {
     let head = ledger.append(&order("i", 1)).current_hash;
     let before = ledger.contents();
     let next_year = "0199f000-0000-7000-8000-000000000000".parse::<Uuid>().expect("a UUID");
-    let next_year = Uuid::from_u128(next_year.as_u128() + (400_u128 * 86_400_000 << 80));
+    let next_year = Uuid::from_u128(next_year.as_u128() + ((400_u128 * 86_400_000) << 80));
     for id in [Uuid::nil(), Uuid::max(), Uuid::from_u128(0x4000_8000_0000_0000_0000_u128), early, next_year] {
         refused(append_as(&mut ledger.client, &alice, &order("i", 2), &head, id), "ET010");
     }
@@ -217,7 +223,8 @@ fn an_event_id_is_version_seven_recent_and_greater_than_the_last() {
 fn prepare_tells_what_to_sign() {
     let mut ledger = Ledger::new();
     let payload = order("p", 7);
-    let sql = "SELECT domain, stream, canonical_payload, previous_hash, current_hash FROM ets.prepare($1, $2)";
+    let sql =
+        "SELECT domain, stream, canonical_payload, previous_hash, current_hash FROM ets.prepare($1, $2)";
     let row = ledger.client.query_one(sql, &[&payload, &SCHEMA]).expect("prepare");
     let (previous, current): (Vec<u8>, Vec<u8>) = (row.get(3), row.get(4));
     assert_eq!((row.get::<_, &str>(0), row.get::<_, &str>(1)), (DOMAIN, "p"));
@@ -230,8 +237,12 @@ fn prepare_tells_what_to_sign() {
 fn a_local_key_signs_for_its_role_only() {
     let mut ledger = Ledger::new();
     let role = format!("job_{}", ledger.database.name);
-    ledger.client.batch_execute(&format!("CREATE ROLE {role} LOGIN; CREATE ROLE {role}_other LOGIN")).expect("roles");
-    let sql = "SELECT payload ->> 'public_key' FROM ets.create_local_key('job', 'nightly job', $1::text::regrole)";
+    ledger
+        .client
+        .batch_execute(&format!("CREATE ROLE {role} LOGIN; CREATE ROLE {role}_other LOGIN"))
+        .expect("roles");
+    let sql =
+        "SELECT payload ->> 'public_key' FROM ets.create_local_key('job', 'nightly job', $1::text::regrole)";
     let key: String = ledger.one(sql, &[&role]);
     let sql = "SELECT ets.grant_authority(ets.key_id(decode($1, 'hex')), $2)";
     ledger.client.execute(sql, &[&key, &DOMAIN]).expect("grant");

@@ -141,15 +141,22 @@ fn numbers_without_a_canonical_form() {
     let mut ledger = Ledger::new();
     let genesis = ledger.head("bad").0;
     changing_nothing(&mut ledger, |ledger| {
-        let numbers =
-            ["9007199254740993", "1e400", "1e-400", "0.10000000000000000001", "18446744073709551616", "-1e309"];
+        let numbers = [
+            "9007199254740993",
+            "1e400",
+            "1e-400",
+            "0.10000000000000000001",
+            "18446744073709551616",
+            "-1e309",
+        ];
         for number in numbers {
             let sql = format!(
                 "SELECT ets.append('{{\"schema\": \"{SCHEMA}\", \"order\": \"bad\", \"amount\": {number}}}', $1, $2, $3, $4)"
             );
             let signature = vec![0; 64];
-            let result =
-                ledger.client.query_one(sql.as_str(), &[&SCHEMA, &ledger.alice.public_key(), &genesis, &signature]);
+            let result = ledger
+                .client
+                .query_one(sql.as_str(), &[&SCHEMA, &ledger.alice.public_key(), &genesis, &signature]);
             let error = refused(result, "ET001");
             assert!(!error.detail.to_string().contains(number), "no payload values: {:?}", error.detail);
         }
@@ -159,7 +166,9 @@ fn numbers_without_a_canonical_form() {
 #[test]
 fn text_that_is_no_json() {
     let mut ledger = Ledger::new();
-    for text in ["", "{", "{\"a\":1,\"a\":2}", "\"\\ud800\"", "\"\\u0000\"", "1e999", "01", "NaN", "[1,]", "{} {}"] {
+    for text in
+        ["", "{", "{\"a\":1,\"a\":2}", "\"\\ud800\"", "\"\\u0000\"", "1e999", "01", "NaN", "[1,]", "{} {}"]
+    {
         refused(ledger.client.query_one("SELECT ets.canonicalize_text($1)", &[&text]), "ET001");
     }
     // Postgres itself refuses these before any function of ours.
@@ -180,7 +189,8 @@ fn huge_and_deep_payloads() {
         let text = "[".repeat(depth) + &"]".repeat(depth);
         json!({"schema": SCHEMA, "order": "bad", "amount": 1, "note": serde_json::from_str::<Value>(&text).expect("JSON")})
     };
-    let long = |bytes: usize| json!({"schema": SCHEMA, "order": "bad", "amount": 1, "note": "x".repeat(bytes)});
+    let long =
+        |bytes: usize| json!({"schema": SCHEMA, "order": "bad", "amount": 1, "note": "x".repeat(bytes)});
     changing_nothing(&mut ledger, |ledger| {
         // The payload itself is the first level.
         for payload in [nested(64), nested(100), long(1 << 20), long(5 << 20)] {
@@ -213,8 +223,8 @@ fn a_stale_head() {
 fn events_of_another_stream_or_ledger() {
     let mut ledger = Ledger::new();
     let elsewhere = ledger.append(&order("elsewhere", 1)).current_hash;
-    let foreign: Vec<u8> = ledger
-        .one("SELECT ets.genesis_hash($1, 'bad', '0190a5a0-0000-7000-8000-000000000001')", &[&DOMAIN]);
+    let foreign: Vec<u8> =
+        ledger.one("SELECT ets.genesis_hash($1, 'bad', '0190a5a0-0000-7000-8000-000000000001')", &[&DOMAIN]);
     changing_nothing(&mut ledger, |ledger| {
         for previous in [elsewhere, foreign] {
             refused(ledger.try_append(&order("bad", 1), &previous), "ET005");
@@ -332,7 +342,9 @@ fn batches_of_garbage() {
             without.as_object_mut().expect("an object").remove(member);
             cases.push(json!([without]));
             if member != "payload" {
-                for value in [json!(null), json!(1), json!(""), json!("é"), json!("ABCDEF"), json!("zz".repeat(32))] {
+                for value in
+                    [json!(null), json!(1), json!(""), json!("é"), json!("ABCDEF"), json!("zz".repeat(32))]
+                {
                     let mut wrong = good.clone();
                     wrong[member] = value;
                     cases.push(json!([wrong]));

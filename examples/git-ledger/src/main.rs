@@ -249,7 +249,7 @@ fn tamper(client: &mut Client, screen: &Screen, event: &str) -> Result<(), Strin
             Value::String(text) => text.clone(),
             other => other.to_string(),
         };
-        screen.bad(&format!("{} {} {} #{}", of("check"), of("domain"), of("stream"), of("sequence")));
+        screen.bad(&format!("{} {} {} #{}", of("check_name"), of("domain"), of("stream"), of("sequence")));
         for member in ["event_id", "expected", "actual"] {
             screen.item(&format!("  {member}"), &of(member));
         }

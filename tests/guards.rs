@@ -1,0 +1,192 @@
+//! Append-only: for everybody, by every statement, and with no row dropped
+//! behind the gate.
+
+use ets_tests::{DOMAIN, Ledger, SCHEMA, error_of, order, refused};
+
+const TABLES: [&str; 12] = [
+    "ledger",
+    "ledger_event",
+    "stream_head",
+    "domain",
+    "schema_version",
+    "signing_key",
+    "authority_grant",
+    "local_key",
+    "merkle_leaf",
+    "merkle_tile",
+    "checkpoint",
+    "domain_root",
+];
+
+fn sealed_ledger() -> Ledger {
+    let mut ledger = Ledger::new();
+    ledger.append(&order("g", 1));
+    ledger.append(&order("g", 2));
+    ledger.seal();
+    ledger
+}
+
+#[test]
+fn a_superuser_and_owner_cannot_change_or_remove_rows() {
+    let mut ledger = sealed_ledger();
+    let before = ledger.contents();
+    for role in ["origin", "local", "replica"] {
+        ledger
+            .client
+            .batch_execute(&format!("SET session_replication_role = {role}"))
+            .expect("a superuser may");
+        for table in TABLES {
+            let column: String = ledger.one(
+                "SELECT attname::text FROM pg_attribute WHERE attrelid = $1::text::regclass AND attnum = 1",
+                &[&format!("ets.{table}")],
+            );
+            for sql in [
+                format!("UPDATE ets.{table} SET {column} = {column}"),
+                format!("UPDATE ets.{table} SET {column} = {column} WHERE false"),
+                format!("DELETE FROM ets.{table}"),
+                format!("TRUNCATE ets.{table} CASCADE"),
+                format!("MERGE INTO ets.{table} USING (SELECT 1) AS one ON true WHEN MATCHED THEN DELETE"),
+            ] {
+                let error = error_of(ledger.client.batch_execute(&sql));
+                assert_eq!(error.code().code(), "ET009", "{role}: {sql}: {error:?}");
+            }
+        }
+    }
+    assert_eq!(ledger.contents(), before);
+}
+
+#[test]
+fn a_role_with_every_privilege_on_the_tables_cannot_either() {
+    let mut ledger = sealed_ledger();
+    let role = format!("writer_{}", ledger.database.name);
+    let sql = format!(
+        "CREATE ROLE {role} LOGIN; GRANT USAGE ON SCHEMA ets TO {role}; GRANT ALL ON ALL TABLES IN SCHEMA ets TO {role}"
+    );
+    ledger.client.batch_execute(&sql).expect("grants");
+    let before = ledger.contents();
+    let mut writer = ledger.database.connect_as(&role);
+    for table in TABLES {
+        for sql in [format!("DELETE FROM ets.{table}"), format!("TRUNCATE ets.{table}")] {
+            refused(writer.batch_execute(&sql), "ET009");
+        }
+    }
+    refused(writer.batch_execute("UPDATE ets.ledger_event SET payload = '{}'"), "ET009");
+    assert_eq!(ledger.contents(), before);
+}
+
+#[test]
+fn what_the_gate_and_the_seal_write_is_not_written_by_hand() {
+    let mut ledger = sealed_ledger();
+    let before = ledger.contents();
+    for table in TABLES.iter().filter(|table| **table != "ledger_event") {
+        refused(
+            ledger.client.batch_execute(&format!("INSERT INTO ets.{table} SELECT * FROM ets.{table}")),
+            "ET009",
+        );
+    }
+    assert_eq!(ledger.contents(), before);
+}
+
+#[test]
+fn a_row_that_passed_the_gate_is_stored_or_its_statement_fails() {
+    let mut ledger = Ledger::new();
+    let first = ledger.append(&order("g", 1));
+    let before = ledger.contents();
+    let payload = order("g", 2);
+    let signature = ledger.alice.sign(&payload, &first.current_hash);
+    let key = ledger.alice.public_key();
+    for conflict in [
+        "ON CONFLICT DO NOTHING",
+        "ON CONFLICT (event_id, domain) DO NOTHING",
+        "ON CONFLICT (event_id, domain) DO UPDATE SET payload = '{}'",
+        "ON CONFLICT (event_id, domain) DO UPDATE SET payload = '{}' WHERE false",
+    ] {
+        // The stored event's id and domain, so that there is a conflict.
+        let sql = format!(
+            "INSERT INTO ets.ledger_event
+                (payload, schema_version, public_key, previous_hash, signature, event_id, domain)
+             VALUES ($1, $2, $3, $4, $5, $6, $7) {conflict}"
+        );
+        let result = ledger.client.execute(
+            sql.as_str(),
+            &[&payload, &SCHEMA, &key, &first.current_hash, &signature, &first.event_id, &DOMAIN],
+        );
+        let error = error_of(result);
+        assert!(matches!(error.code().code(), "ET009" | "ET010"), "{conflict}: {error:?}");
+        assert_eq!(ledger.contents(), before, "{conflict}");
+    }
+    assert_eq!(ledger.append(&payload).sequence, 2);
+    assert_eq!(ledger.findings(), Vec::<String>::new());
+}
+
+#[test]
+fn ddl_that_would_disarm_is_refused() {
+    let mut ledger = sealed_ledger();
+    let before = ledger.contents();
+    ledger
+        .client
+        .batch_execute(
+            "CREATE FUNCTION public.eat() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+             CREATE TABLE public.bystander (a int)",
+        )
+        .expect("ordinary DDL goes on working");
+    for sql in [
+        "ALTER TABLE ets.ledger_event DISABLE TRIGGER ALL",
+        "ALTER TABLE ets.ledger_event DISABLE TRIGGER USER",
+        "ALTER TABLE ets.ledger_event DISABLE TRIGGER ets_guard",
+        "ALTER TABLE ets.ledger_event DISABLE TRIGGER zz_ets_gate",
+        "ALTER TABLE ets.ledger_event ENABLE TRIGGER ets_guard",
+        "ALTER TABLE ets.ledger_event ENABLE REPLICA TRIGGER ets_guard",
+        "ALTER TABLE ets.stream_head DISABLE TRIGGER ALL",
+        "ALTER TABLE ets.checkpoint DISABLE TRIGGER ALL",
+        "DROP TRIGGER ets_guard ON ets.ledger_event",
+        "DROP TRIGGER zz_ets_gate ON ets.ledger_event",
+        "ALTER TRIGGER zz_ets_gate ON ets.ledger_event RENAME TO aa",
+        "CREATE TRIGGER zzz BEFORE INSERT ON ets.ledger_event FOR EACH ROW EXECUTE FUNCTION public.eat()",
+        "CREATE RULE eat AS ON INSERT TO ets.ledger_event DO INSTEAD NOTHING",
+        "CREATE RULE eat AS ON UPDATE TO ets.stream_head DO INSTEAD NOTHING",
+        "DROP TABLE ets.ledger_event",
+        "DROP TABLE ets.ledger_event CASCADE",
+        "DROP TABLE ets.stream_head, public.bystander",
+        "DROP TABLE ets.checkpoint",
+        "DROP SCHEMA ets CASCADE",
+        "ALTER TABLE ets.ledger_event ALTER COLUMN payload TYPE json USING payload::json",
+        "ALTER TABLE ets.ledger_event DROP COLUMN signature",
+        "ALTER TABLE ets.ledger_event RENAME TO gone",
+        "ALTER TABLE ets.ledger_event SET SCHEMA public",
+        "ALTER SCHEMA ets RENAME TO gone",
+        "CREATE TABLE public.child () INHERITS (ets.ledger_event)",
+        "ALTER TABLE public.bystander INHERIT ets.ledger_event",
+    ] {
+        let error = error_of(ledger.client.batch_execute(sql));
+        // Postgres itself refuses a few of them, before any trigger of ours.
+        let code = error.code().code();
+        assert!(code == "ET009" || (code.starts_with("2BP") || code.starts_with("42")), "{sql}: {error:?}");
+    }
+    assert_eq!(ledger.contents(), before);
+    for sql in [
+        "CREATE INDEX ON ets.ledger_event ((payload ->> 'order'))",
+        "ANALYZE ets.ledger_event",
+        "DROP TABLE public.bystander",
+        "GRANT SELECT ON ets.ledger_event TO pg_monitor",
+    ] {
+        ledger.client.batch_execute(sql).unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+    }
+    refused(ledger.client.batch_execute("DELETE FROM ets.ledger_event"), "ET009");
+    assert_eq!(ledger.append(&order("g", 3)).sequence, 3);
+    assert_eq!(ledger.findings(), Vec::<String>::new());
+}
+
+#[test]
+fn dropping_the_extension_leaves_the_data() {
+    let mut ledger = sealed_ledger();
+    let before = ledger.contents();
+    ledger.client.batch_execute("DROP EXTENSION pg_ets CASCADE").expect("an extension can be dropped");
+    assert_eq!(ledger.contents(), before);
+    ledger.client.batch_execute("CREATE EXTENSION pg_ets").expect("and created again");
+    ledger.client.execute("SELECT ets.arm()", &[]).expect("armed again");
+    ledger.client = ledger.database.connect();
+    refused(ledger.client.batch_execute("DELETE FROM ets.ledger_event"), "ET009");
+    assert_eq!(ledger.append(&order("g", 3)).sequence, 3);
+    assert_eq!(ledger.findings(), Vec::<String>::new());
+}

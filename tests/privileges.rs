@@ -1,0 +1,113 @@
+//! PUBLIC gets nothing, and nobody's search_path reaches a definer's function.
+
+use ets_tests::{Ledger, SCHEMA, append, error_of, head, order};
+
+#[test]
+fn an_ordinary_role_gets_nothing() {
+    let mut ledger = Ledger::new();
+    let event = ledger.append(&order("p", 1));
+    let role = format!("nobody_{}", ledger.database.name);
+    ledger.client.batch_execute(&format!("CREATE ROLE {role} LOGIN")).expect("a role");
+    let mut nobody = ledger.database.connect_as(&role);
+    for sql in [
+        "SELECT * FROM ets.ledger_event".to_owned(),
+        "SELECT * FROM ets.streams".to_owned(),
+        "SELECT ets.seal()".to_owned(),
+        "SELECT ets.uuid_v7()".to_owned(),
+        "SELECT ets.canonicalize('{}')".to_owned(),
+        format!("SELECT ets.event_document('{}')", event.event_id),
+        "SELECT ets.trust_root()".to_owned(),
+    ] {
+        assert_eq!(error_of(nobody.simple_query(&sql)).code().code(), "42501", "{sql}");
+    }
+    // With USAGE alone, still nothing.
+    ledger.client.batch_execute(&format!("GRANT USAGE ON SCHEMA ets TO {role}")).expect("grant");
+    let sql = "SELECT coalesce(string_agg(oid::regprocedure::text, ', '), '') FROM pg_proc
+        WHERE pronamespace = 'ets'::regnamespace AND has_function_privilege(oid, 'EXECUTE')";
+    assert_eq!(nobody.query_one(sql, &[]).expect("the catalog").get::<_, String>(0), "");
+    let sql = "SELECT coalesce(string_agg(relname, ', '), '') FROM pg_class
+        WHERE relnamespace = 'ets'::regnamespace AND relkind IN ('r', 'v', 'p')
+        AND has_table_privilege(oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER')";
+    assert_eq!(nobody.query_one(sql, &[]).expect("the catalog").get::<_, String>(0), "");
+}
+
+#[test]
+fn a_role_may_append_with_that_function_alone() {
+    let mut ledger = Ledger::new();
+    let role = format!("appender_{}", ledger.database.name);
+    let sql = format!(
+        "CREATE ROLE {role} LOGIN; GRANT USAGE ON SCHEMA ets TO {role};
+         GRANT EXECUTE ON FUNCTION ets.append(jsonb, text, bytea, bytea, bytea, uuid) TO {role};
+         GRANT EXECUTE ON FUNCTION ets.head(text, text, boolean) TO {role}"
+    );
+    ledger.client.batch_execute(&sql).expect("grants");
+    let mut appender = ledger.database.connect_as(&role);
+    let genesis = head(&mut appender, "p").0;
+    let event = append(&mut appender, &ledger.alice, &order("p", 1), &genesis).expect("append");
+    assert_eq!(event.sequence, 1);
+    for sql in
+        ["SELECT payload FROM ets.ledger_event", "SELECT ets.create_domain('mine')", "SELECT ets.seal()"]
+    {
+        assert_eq!(error_of(appender.simple_query(sql)).code().code(), "42501", "{sql}");
+    }
+}
+
+#[test]
+fn only_superusers_initialise_and_arm() {
+    let mut ledger = Ledger::new();
+    let role = format!("admin_{}", ledger.database.name);
+    let sql = format!(
+        "CREATE ROLE {role} LOGIN; GRANT USAGE ON SCHEMA ets TO {role};
+         GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA ets TO {role}"
+    );
+    ledger.client.batch_execute(&sql).expect("grants");
+    let mut admin = ledger.database.connect_as(&role);
+    for sql in ["SELECT ets.arm()", "SELECT ets.init('test.example/mine')"] {
+        assert_eq!(error_of(admin.simple_query(sql)).code().code(), "42501", "{sql}");
+    }
+}
+
+/// Shadows of every table, and of operators and functions that the ledger's own
+/// SQL uses, in a schema and in pg_temp before all others.
+#[test]
+fn a_hostile_search_path_changes_nothing() {
+    let mut ledger = Ledger::new();
+    ledger.append(&order("h", 1));
+    let shadow = "CREATE SCHEMA evil;
+        CREATE FUNCTION evil.equal(text, text) RETURNS boolean LANGUAGE sql AS 'SELECT true';
+        CREATE OPERATOR evil.= (LEFTARG = text, RIGHTARG = text, FUNCTION = evil.equal);
+        CREATE FUNCTION evil.equal(bytea, bytea) RETURNS boolean LANGUAGE sql AS 'SELECT true';
+        CREATE OPERATOR evil.= (LEFTARG = bytea, RIGHTARG = bytea, FUNCTION = evil.equal);
+        CREATE FUNCTION evil.now() RETURNS timestamptz LANGUAGE sql AS 'SELECT ''infinity''::timestamptz';
+        CREATE FUNCTION evil.max(bigint) RETURNS bigint LANGUAGE sql AS 'SELECT 0::bigint';
+        DO $$ DECLARE t name; BEGIN
+            FOR t IN SELECT relname FROM pg_class WHERE relnamespace = 'ets'::regnamespace AND relkind = 'r' LOOP
+                EXECUTE format('CREATE TABLE evil.%I (LIKE ets.%I)', t, t);
+                EXECUTE format('CREATE TEMP TABLE %I (LIKE ets.%I)', t, t);
+            END LOOP;
+        END $$;
+        SET search_path = pg_temp, evil, pg_catalog";
+    ledger.client.batch_execute(shadow).expect("anybody can do that in his own schema");
+    assert_eq!(ledger.append(&order("h", 2)).sequence, 2);
+    ledger.seal();
+    assert_eq!(ledger.findings(), Vec::<String>::new());
+    let key = ets_tests::Signer::new(9);
+    ledger.register(&key, "late");
+    let genesis = ledger.head("h2").0;
+    assert_eq!(append(&mut ledger.client, &key, &order("h2", 1), &genesis).expect("append").sequence, 1);
+    // A plain INSERT runs the triggers with the writer's own search_path.
+    let (previous, payload) = (ledger.head("h").0, order("h", 3));
+    let signature = ledger.alice.sign(&payload, &previous);
+    let insert =
+        "INSERT INTO ets.ledger_event (payload, schema_version, public_key, previous_hash, signature)
+        VALUES ($1, $2, $3, $4, $5)";
+    ledger
+        .client
+        .execute(insert, &[&payload, &SCHEMA, &ledger.alice.public_key(), &previous, &signature])
+        .expect("insert");
+    let sql = "SELECT (SELECT count(*) FROM evil.ledger_event) + (SELECT count(*) FROM pg_temp.ledger_event)
+        + (SELECT count(*) FROM evil.stream_head) + (SELECT count(*) FROM pg_temp.stream_head)";
+    let strays: i64 = ledger.client.query_one(sql, &[]).expect("count").get(0);
+    assert_eq!(strays, 0);
+    assert_eq!(ledger.findings(), Vec::<String>::new());
+}
