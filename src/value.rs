@@ -53,8 +53,6 @@ pub enum Type {
     Int,
     /// `text`
     Text,
-    /// `bytea`
-    Bytes,
     /// `uuid`
     Uuid,
     /// `timestamptz`
@@ -81,7 +79,7 @@ impl Value {
             Value::Int4(_) => pg_sys::INT4OID,
             Value::Int(_) | Value::Null(Type::Int) => pg_sys::INT8OID,
             Value::Text(_) | Value::Null(Type::Text) => pg_sys::TEXTOID,
-            Value::Bytes(_) | Value::Null(Type::Bytes) => pg_sys::BYTEAOID,
+            Value::Bytes(_) => pg_sys::BYTEAOID,
             Value::Uuid(_) | Value::Null(Type::Uuid) => pg_sys::UUIDOID,
             Value::Timestamp(_) | Value::Null(Type::Timestamp) => pg_sys::TIMESTAMPTZOID,
             Value::Jsonb(_) | Value::JsonbDatum(_) | Value::Null(Type::Jsonb) => pg_sys::JSONBOID,

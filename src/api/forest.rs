@@ -48,8 +48,6 @@ fn merkle_proof(call: &Call) -> Result<Rows> {
 
 /// Where an event stands in a checkpoint's tree, and the hashes that prove it.
 pub struct Inclusion {
-    /// The event's domain.
-    pub domain: DomainName,
     /// Its leaf, from 0.
     pub leaf_index: u64,
     /// The size of the domain's tree in the checkpoint.
@@ -97,7 +95,7 @@ pub fn inclusion(view: View, event_id: &[u8; 16], checkpoint_id: Option<u64>) ->
     }
     let path = merkle::inclusion_proof(&mut StoredTiles { domain: &domain, view }, leaf_index, tree_size)
         .map_err(|error| tree_error(&domain, error))?;
-    Ok(Inclusion { leaf_index, tree_size, path, checkpoint, domain })
+    Ok(Inclusion { leaf_index, tree_size, path, checkpoint })
 }
 
 /// The size of a domain's tree in a checkpoint; 0 if the checkpoint does not

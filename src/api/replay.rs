@@ -130,7 +130,7 @@ impl<'a> Replayer<'a> {
     ///
     /// Each event is hashed, its signature verified and its link to the one
     /// before checked before it counts.
-    fn from_genesis(
+    fn starting_from_genesis(
         &self,
         stream: Option<&StreamName>,
         until: Option<EventId>,
@@ -195,15 +195,15 @@ impl<'a> Replayer<'a> {
         running.map_or(Ok(()), |last| put(last.into()))
     }
 
-    /// As [`Replayer::from_genesis`], but takes the state that the gate keeps
+    /// As [`Replayer::starting_from_genesis`], but takes the state that the gate keeps
     /// where the domain keeps one: it is that after the stream's last event.
-    fn from_kept(
+    fn starting_from_kept(
         &self,
         stream: Option<&StreamName>,
         mut put: impl FnMut(Replayed) -> Result<()>,
     ) -> Result<()> {
         if !self.registry.domain(self.domain.as_str()).is_some_and(|domain| domain.keep_state) {
-            return self.from_genesis(stream, None, put);
+            return self.starting_from_genesis(stream, None, put);
         }
         db::scan(
             View::Query,
@@ -222,7 +222,7 @@ impl<'a> Replayer<'a> {
                 let stream = row.text(1).and_then(|text| text.parse().ok()).ok_or_else(impossible)?;
                 let sequence = row.int(2).and_then(|n| u64::try_from(n).ok()).ok_or_else(impossible)?;
                 match row.jsonb(3) {
-                    None => self.from_genesis(Some(&stream), None, &mut put as &mut dyn FnMut(_) -> _),
+                    None => self.starting_from_genesis(Some(&stream), None, &mut put as &mut dyn FnMut(_) -> _),
                     Some(text) => {
                         let state = parse_json(&text, &Limits::CEILING).map_err(|_| impossible())?;
                         put(Replayed { stream, sequence, state })
