@@ -154,7 +154,7 @@ fn a_savepoint_takes_back_its_events_only() {
     let mut transaction = client.transaction().expect("a transaction");
     let genesis = ets_tests::head(&mut transaction, "s").0;
     let first = append(&mut transaction, &ledger.alice, &order("s", 1), &genesis).expect("append");
-    let mut inner = transaction.savepoint("inner").expect("a savepoint");
+    let mut inner = transaction.savepoint("taken_back").expect("a savepoint");
     append(&mut inner, &ledger.alice, &order("s", 2), &first.current_hash).expect("append");
     inner.rollback().expect("rollback");
     let third = append(&mut transaction, &ledger.alice, &order("s", 3), &first.current_hash).expect("append");

@@ -48,9 +48,9 @@ fn replay(call: &Call) -> Result<Rows> {
         ])
     };
     if from_kept {
-        replayer.from_kept(stream.as_ref(), put)?;
+        replayer.starting_from_kept(stream.as_ref(), put)?;
     } else {
-        replayer.from_genesis(stream.as_ref(), until_event, put)?;
+        replayer.starting_from_genesis(stream.as_ref(), until_event, put)?;
     }
     Ok(rows)
 }
@@ -61,7 +61,7 @@ fn state(call: &Call) -> Result<Record> {
     let replayer = Replayer::new(&domain)?;
     replayer.require_stream(&stream)?;
     let mut found = None;
-    replayer.from_kept(Some(&stream), |state| {
+    replayer.starting_from_kept(Some(&stream), |state| {
         found = Some(state);
         Ok(())
     })?;
@@ -76,7 +76,7 @@ fn state(call: &Call) -> Result<Record> {
 fn state_root(call: &Call) -> Result<Value> {
     let domain: DomainName = call.required_text(0, "domain")?.parse()?;
     let mut root = StateRootBuilder::default();
-    Replayer::new(&domain)?.from_genesis(None, None, |state| {
+    Replayer::new(&domain)?.starting_from_genesis(None, None, |state| {
         let state_hash = state_hash(&state.state);
         let leaf = StreamState { stream: state.stream, sequence: state.sequence, state_hash };
         root.push(&leaf).map_err(|error| {
