@@ -64,7 +64,7 @@ BEGIN
     payload := jsonb_build_object(
       'account', stream, 'order', client * 1000000 + n, 'kind', 'charge', 'amount', 100 + n * 7 % 100000,
       'currency', 'EUR', 'country', 'DE', 'method', 'card', 'reference', 'ref-' || client || '-' || n,
-      'approved', n % 2 = 0, 'score', (n % 100) / 128.0, 'attempt', 1 + n % 3, 'agent', 'agent-7',
+      'approved', n % 2 = 0, 'score', ((n % 100) / 128.0)::float8, 'attempt', 1 + n % 3, 'agent', 'agent-7',
       'note', NULL, 'tags', '["web", "eu"]'::jsonb, 'fee', n % 50);
     hash := ets.event_hash(payload, previous);
     INSERT INTO bench.source

@@ -187,6 +187,22 @@ pub fn in_scratch<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
     }
 }
 
+/// Runs `body`, whose statements find their rows by a key, without sequential
+/// scans. While a table is small or its statistics are old, the planner would
+/// prefer one, and keep that plan while the table grows.
+pub fn by_key<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            // SAFETY: a static of the planner, read by this thread alone.
+            unsafe { pg_sys::enable_seqscan = self.0 }
+        }
+    }
+    // SAFETY: as above.
+    let _restore = Restore(unsafe { std::mem::replace(&mut *(&raw mut pg_sys::enable_seqscan), false) });
+    body()
+}
+
 /// Whether a statement that the ledger's own code issued is running now: the
 /// guards of its tables let nothing else through.
 pub fn is_writing() -> bool {

@@ -60,14 +60,15 @@ pub fn taken(id: EventId) -> Error {
         .hint("leave event_id out, or make a new UUID version 7; a retry must send the same event")
 }
 
-/// Stores an admitted event. `payload` is the datum that the caller gave, if it
-/// is already what will be stored.
-pub fn insert(event: &Event, payload: Option<Datum>) -> Result<()> {
+/// Stores an admitted event and answers the datum of its payload, which lives as
+/// long as the present memory context. `payload` is the datum that the caller
+/// gave, if it is already what will be stored.
+pub fn insert(event: &Event, payload: Option<Datum>) -> Result<Datum> {
     let header = &event.header;
     let payload = payload
         .or_else(|| Value::Jsonb(event.payload.canonical().to_owned()).to_datum())
         .ok_or_else(|| Error::null("payload"))?;
-    transaction::expect(Expected { event: event.clone(), payload });
+    transaction::expect(Expected { header: header.clone(), payload });
     db::run(
         "INSERT INTO ets.ledger_event
                 (event_id, payload, schema_version, key_id, public_key, previous_hash, current_hash, signature,
@@ -89,5 +90,5 @@ pub fn insert(event: &Event, payload: Option<Datum>) -> Result<()> {
             header.registry_version.into(),
         ],
     )?;
-    Ok(())
+    Ok(payload)
 }

@@ -39,8 +39,9 @@ pub struct Next<'a> {
 ///
 /// None if anything is not; then nothing was changed.
 pub fn advance_at_once(next: &Next<'_>) -> Result<Option<Head>> {
-    let sequence = db::write_returning(
-        "UPDATE ets.stream_head AS head
+    let sequence = db::by_key(|| {
+        db::write_returning(
+            "UPDATE ets.stream_head AS head
             SET sequence = head.sequence OPERATOR(pg_catalog.+) 1, head_hash = $4, last_event_id = $5,
                 last_timestamp = $6, registry_version = $7
           WHERE head.domain OPERATOR(pg_catalog.=) $1 AND head.stream OPERATOR(pg_catalog.=) $2
@@ -48,17 +49,18 @@ pub fn advance_at_once(next: &Next<'_>) -> Result<Option<Head>> {
             AND head.last_timestamp OPERATOR(pg_catalog.<=) $6
             AND head.registry_version OPERATOR(pg_catalog.<=) $7
       RETURNING head.sequence, head.ctid",
-        &[
-            next.domain.as_str().into(),
-            next.stream.as_str().into(),
-            next.previous_hash.into(),
-            next.current_hash.into(),
-            next.event_id.into(),
-            next.timestamp.into(),
-            next.registry_version.into(),
-        ],
-        |row| Ok((count(row, 1)?, tid(row, 2)?)),
-    )?;
+            &[
+                next.domain.as_str().into(),
+                next.stream.as_str().into(),
+                next.previous_hash.into(),
+                next.current_hash.into(),
+                next.event_id.into(),
+                next.timestamp.into(),
+                next.registry_version.into(),
+            ],
+            |row| Ok((count(row, 1)?, tid(row, 2)?)),
+        )
+    })?;
     let Some((sequence, tid)) = sequence else { return Ok(None) };
     let head = Head {
         sequence,
@@ -111,13 +113,15 @@ pub fn peek(view: View, domain: &DomainName, stream: &StreamName) -> Result<Opti
     if let Some(head) = transaction::head(domain, stream) {
         return Ok((head.sequence > 0).then_some((head.hash, head.sequence)));
     }
-    let found = db::first(
-        view,
-        "SELECT head.head_hash, head.sequence FROM ets.stream_head AS head
+    let found = db::by_key(|| {
+        db::first(
+            view,
+            "SELECT head.head_hash, head.sequence FROM ets.stream_head AS head
           WHERE head.domain OPERATOR(pg_catalog.=) $1 AND head.stream OPERATOR(pg_catalog.=) $2",
-        &[domain.as_str().into(), stream.as_str().into()],
-        |row| Ok((digest(row, 1)?, count(row, 2)?)),
-    )?;
+            &[domain.as_str().into(), stream.as_str().into()],
+            |row| Ok((digest(row, 1)?, count(row, 2)?)),
+        )
+    })?;
     Ok(found.filter(|(_, sequence)| *sequence > 0))
 }
 
@@ -160,33 +164,37 @@ pub fn write_dirty() -> Result<()> {
 }
 
 fn select_locked(domain: &DomainName, stream: &StreamName) -> Result<Option<Head>> {
-    db::first(
-        View::Write,
-        "SELECT head.sequence, head.head_hash, head.last_event_id, head.last_timestamp,
+    db::by_key(|| {
+        db::first(
+            View::Write,
+            "SELECT head.sequence, head.head_hash, head.last_event_id, head.last_timestamp,
                 head.registry_version, head.state, head.ctid
            FROM ets.stream_head AS head
           WHERE head.domain OPERATOR(pg_catalog.=) $1 AND head.stream OPERATOR(pg_catalog.=) $2
             FOR NO KEY UPDATE",
-        &[domain.as_str().into(), stream.as_str().into()],
-        |row| {
-            Ok(Head {
-                sequence: count(row, 1)?,
-                hash: digest(row, 2)?,
-                last_event_id: row.uuid(3).and_then(|id| EventId::from_slice(&id)),
-                last_timestamp: row
-                    .unix_micros(4)
-                    .and_then(Timestamp::from_unix_micros)
-                    .ok_or_else(|| corrupted("last_timestamp"))?,
-                registry_version: count(row, 5)?,
-                state: row
-                    .jsonb(6)
-                    .map(|text| ets_core::canonical::parse_json(&text, &ets_core::canonical::Limits::CEILING))
-                    .transpose()?,
-                tid: tid(row, 7)?,
-                dirty: false,
-            })
-        },
-    )
+            &[domain.as_str().into(), stream.as_str().into()],
+            |row| {
+                Ok(Head {
+                    sequence: count(row, 1)?,
+                    hash: digest(row, 2)?,
+                    last_event_id: row.uuid(3).and_then(|id| EventId::from_slice(&id)),
+                    last_timestamp: row
+                        .unix_micros(4)
+                        .and_then(Timestamp::from_unix_micros)
+                        .ok_or_else(|| corrupted("last_timestamp"))?,
+                    registry_version: count(row, 5)?,
+                    state: row
+                        .jsonb(6)
+                        .map(|text| {
+                            ets_core::canonical::parse_json(&text, &ets_core::canonical::Limits::CEILING)
+                        })
+                        .transpose()?,
+                    tid: tid(row, 7)?,
+                    dirty: false,
+                })
+            },
+        )
+    })
 }
 
 fn count(row: &Row, column: usize) -> Result<u64> {

@@ -8,7 +8,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use ets_core::event::{Event, EventId};
+use ets_core::event::{EventId, Header};
 use ets_core::hash::Digest;
 use ets_core::name::{DomainName, StreamName};
 use ets_core::time::Timestamp;
@@ -39,8 +39,8 @@ pub struct Head {
 
 /// An event that `ets.append` has admitted and is about to insert.
 pub struct Expected {
-    /// What the row must hold.
-    pub event: Event,
+    /// What the row must hold beside the payload.
+    pub header: Header,
     /// The payload's datum that the INSERT was given.
     pub payload: pg_sys::Datum,
 }

@@ -9,7 +9,7 @@
 use std::ffi::CStr;
 
 use ets_core::canonical::Payload;
-use ets_core::event::{Event, EventId};
+use ets_core::event::{Event, EventId, Header};
 use ets_core::hash::Digest;
 use ets_core::key::Signature;
 use pgrx::pg_sys::{self, Datum};
@@ -85,12 +85,22 @@ fn before_row(trigger: &Trigger) -> Result<Datum> {
             .hint("insert into ets.ledger_event, not into a part of it"));
     }
     let mut row = trigger.new_row()?;
-    let event = match transaction::take_expected() {
-        Some(expected) => row.check(&expected)?,
-        None => row.admit()?,
+    let (header, payload) = match transaction::take_expected() {
+        Some(expected) => {
+            row.check(&expected)?;
+            (expected.header, Value::JsonbDatum(expected.payload))
+        }
+        None => {
+            let event = row.admit()?;
+            (
+                event.header,
+                row.payload
+                    .map_or_else(|| Value::Jsonb(event.payload.canonical().to_owned()), Value::JsonbDatum),
+            )
+        }
     };
     transaction::count_row();
-    row.tuple(trigger, &event)
+    row.tuple(trigger, &header, payload)
 }
 
 fn after_statement(trigger: &Trigger) -> Result<()> {
@@ -213,9 +223,8 @@ impl NewRow {
 
     /// The row of `ets.append`, which has been through the gate: it must be the
     /// announced one to the last byte, or something changed it on the way.
-    fn check(&mut self, expected: &Expected) -> Result<Event> {
-        let event = &expected.event;
-        let header = &event.header;
+    fn check(&self, expected: &Expected) -> Result<()> {
+        let header = &expected.header;
         // SAFETY: each datum is of its column's type.
         let same = unsafe {
             let text =
@@ -239,19 +248,13 @@ impl NewRow {
             return Err(Error::new(sqlstate::FIELD, "a row changed between the gate and the table")
                 .hint("there is a further trigger on ets.ledger_event: remove it"));
         }
-        self.payload = self.given(column::PAYLOAD);
-        Ok(event.clone())
+        Ok(())
     }
 
     /// The tuple to store: every column from the event.
-    fn tuple(&mut self, trigger: &Trigger, event: &Event) -> Result<Datum> {
-        let header = &event.header;
+    fn tuple(&mut self, trigger: &Trigger, header: &Header, payload: Value) -> Result<Datum> {
         // SAFETY: the transaction has an id from here on, as the INSERT needs it anyway.
         let transaction_id = unsafe { pg_sys::GetTopFullTransactionId().value };
-        let payload = match self.payload {
-            Some(datum) => Value::JsonbDatum(datum),
-            None => Value::Jsonb(event.payload.canonical().to_owned()),
-        };
         let values: [Value; column::COUNT] = [
             header.event_id.into(),
             payload,

@@ -10,9 +10,10 @@ use serde_json::{Map, Value as Json, json};
 use crate::api::canonical::payload_argument;
 use crate::db::View;
 use crate::error::{Error, Result, sqlstate};
-use crate::function::{Call, Record, Rows, event_columns};
+use crate::function::{Call, Record, Rows, event_columns, event_columns_with};
 use crate::gate::{self, Candidate, IdChoice, Inspected};
 use crate::triggers::not_version_7;
+use crate::value::Value;
 use crate::{clock, events, gucs, heads, keys, ledger, transaction};
 
 crate::sql_functions! {
@@ -40,20 +41,17 @@ fn append(call: &Call) -> Result<Record> {
         signature,
         event_id: event_id.transpose()?,
     };
-    let event = match offered.admit()? {
-        Admission::New(inspected) => {
-            let event = place_or_find(inspected)?;
-            match event {
-                Placed::New(event) => {
-                    events::insert(&event, given)?;
-                    event
-                }
-                Placed::Stored(event) => event,
-            }
-        }
-        Admission::Stored(event) => event,
+    let placed = match offered.admit()? {
+        Admission::New(inspected) => place_or_find(inspected)?,
+        Admission::Stored(event) => Placed::Stored(event),
     };
-    Ok(Record(event_columns(&event)))
+    Ok(Record(match placed {
+        Placed::New(event) => {
+            let stored = events::insert(&event, given)?;
+            event_columns_with(&event, Value::JsonbDatum(stored))
+        }
+        Placed::Stored(event) => event_columns(&event),
+    }))
 }
 
 /// What the caller of `ets.append` offers.
