@@ -142,33 +142,87 @@ fn ddl_that_would_disarm_is_refused() {
         "DROP TRIGGER ets_guard ON ets.ledger_event",
         "DROP TRIGGER zz_ets_gate ON ets.ledger_event",
         "ALTER TRIGGER zz_ets_gate ON ets.ledger_event RENAME TO aa",
+        "ALTER TRIGGER ets_guard ON ets.ledger_event DEPENDS ON EXTENSION plpgsql",
         "CREATE TRIGGER zzz BEFORE INSERT ON ets.ledger_event FOR EACH ROW EXECUTE FUNCTION public.eat()",
+        "CREATE OR REPLACE TRIGGER zz_ets_open BEFORE INSERT ON ets.ledger_event EXECUTE FUNCTION public.eat()",
         "CREATE RULE eat AS ON INSERT TO ets.ledger_event DO INSTEAD NOTHING",
         "CREATE RULE eat AS ON UPDATE TO ets.stream_head DO INSTEAD NOTHING",
         "DROP TABLE ets.ledger_event",
         "DROP TABLE ets.ledger_event CASCADE",
-        "DROP TABLE ets.stream_head, public.bystander",
+        "DROP TABLE public.bystander, ets.stream_head",
         "DROP TABLE ets.checkpoint",
+        "BEGIN; SET LOCAL search_path = ets; DROP TABLE checkpoint",
+        "BEGIN; SET LOCAL search_path = ets; DROP FUNCTION guard() CASCADE",
         "DROP SCHEMA ets CASCADE",
+        "DROP OWNED BY postgres CASCADE",
         "ALTER TABLE ets.ledger_event ALTER COLUMN payload TYPE json USING payload::json",
         "ALTER TABLE ets.ledger_event DROP COLUMN signature",
+        "ALTER TABLE ets.ledger_event ADD COLUMN more integer",
+        "ALTER TABLE ets.ledger_event RENAME COLUMN stream TO gone",
         "ALTER TABLE ets.ledger_event RENAME TO gone",
+        "ALTER INDEX ets.ledger_event RENAME TO gone",
+        "ALTER TABLE ets.ledger_event SET UNLOGGED",
         "ALTER TABLE ets.ledger_event SET SCHEMA public",
         "ALTER SCHEMA ets RENAME TO gone",
         "CREATE TABLE public.child () INHERITS (ets.ledger_event)",
         "ALTER TABLE public.bystander INHERIT ets.ledger_event",
+        "DROP FUNCTION ets.gate() CASCADE",
+        "DROP FUNCTION ets.ddl_guard CASCADE",
+        "CREATE OR REPLACE FUNCTION ets.guard() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+        "ALTER FUNCTION ets.guard() SET search_path = public",
+        "ALTER FUNCTION ets.guard() OWNER TO pg_monitor",
+        "ALTER ROUTINE ets.guard() RENAME TO gone",
+        "ALTER EXTENSION pg_ets DROP FUNCTION ets.guard()",
+        "ALTER EXTENSION plpgsql ADD TABLE ets.ledger_event",
+        "ALTER EXTENSION plpgsql ADD SCHEMA ets",
+        "ALTER EXTENSION plpgsql ADD EVENT TRIGGER ets_ddl_end",
+        "DO $$ BEGIN EXECUTE 'DROP TABLE ets.domain_root'; END $$",
     ] {
-        let error = error_of(ledger.client.batch_execute(sql));
-        // Postgres itself refuses a few of them, before any trigger of ours.
-        let code = error.code().code();
-        assert!(code == "ET009" || (code.starts_with("2BP") || code.starts_with("42")), "{sql}: {error:?}");
+        let refusal = refused(ledger.client.batch_execute(sql), "ET009");
+        let named = |name: &str| refusal.detail[name].as_str().is_some_and(|text| !text.is_empty());
+        assert!(named("command") && named("object"), "{sql}: {refusal:?}");
+        ledger.client.batch_execute("ROLLBACK").expect("no transaction stays open");
     }
+    // A refused command inside another statement leaves nothing behind.
+    ledger
+        .client
+        .batch_execute(
+            "DO $$ BEGIN
+               BEGIN
+                 EXECUTE 'ALTER TABLE ets.ledger_event DISABLE TRIGGER ALL';
+               EXCEPTION WHEN sqlstate 'ET009' THEN
+               END;
+               EXECUTE 'ALTER TABLE ets.ledger_event SET (fillfactor = 90)';
+             END $$",
+        )
+        .expect("storage settings may change");
     assert_eq!(ledger.contents(), before);
     for sql in [
-        "CREATE INDEX ON ets.ledger_event ((payload ->> 'order'))",
+        "CREATE INDEX mine ON ets.ledger_event ((payload ->> 'order'))",
+        "DROP INDEX ets.mine",
         "ANALYZE ets.ledger_event",
-        "DROP TABLE public.bystander",
+        "VACUUM ets.ledger_event",
+        "REINDEX TABLE ets.ledger_event",
         "GRANT SELECT ON ets.ledger_event TO pg_monitor",
+        "REVOKE SELECT ON ets.ledger_event FROM pg_monitor",
+        "COMMENT ON TABLE ets.ledger_event IS 'ours'",
+        "ALTER TABLE ets.ledger_event ALTER COLUMN payload SET STORAGE EXTERNAL",
+        "ALTER TABLE ets.ledger_event ENABLE ROW LEVEL SECURITY",
+        "ALTER TABLE ets.ledger_event DISABLE ROW LEVEL SECURITY",
+        "CREATE TRIGGER after_all AFTER INSERT ON ets.ledger_event EXECUTE FUNCTION public.eat()",
+        "DROP TRIGGER after_all ON ets.ledger_event",
+        "CREATE TABLE public.alike (LIKE ets.ledger_event)",
+        "CREATE TABLE public.child () INHERITS (public.bystander)",
+        "CREATE FUNCTION public.guard() RETURNS integer LANGUAGE sql AS 'SELECT 1'",
+        "DROP FUNCTION public.guard()",
+        "CREATE TEMP TABLE ledger_event (a integer)",
+        "ALTER TABLE ledger_event ADD COLUMN b integer",
+        "DROP TABLE ledger_event",
+        "DROP TABLE public.bystander CASCADE",
+        "CREATE SCHEMA other CREATE TABLE a (b integer)",
+        "DROP SCHEMA other CASCADE",
+        "ALTER EXTENSION pg_ets UPDATE",
+        "SELECT ets.arm()",
     ] {
         ledger.client.batch_execute(sql).unwrap_or_else(|error| panic!("{sql}: {error:?}"));
     }
@@ -189,4 +243,27 @@ fn dropping_the_extension_leaves_the_data() {
     refused(ledger.client.batch_execute("DELETE FROM ets.ledger_event"), "ET009");
     assert_eq!(ledger.append(&order("g", 3)).sequence, 3);
     assert_eq!(ledger.findings(), Vec::<String>::new());
+}
+
+#[test]
+fn status_says_what_is_not_armed_and_arming_puts_it_right() {
+    let mut ledger = sealed_ledger();
+    let guards = "SELECT state || ' ' || value FROM ets.status WHERE item = 'guards'";
+    let armed: String = ledger.one(guards, &[]);
+    assert!(armed.starts_with("ok "), "{armed}");
+    assert_eq!(
+        ledger.one::<String>("SELECT string_agg(item, ', ') FROM ets.status WHERE state <> 'ok'", &[]),
+        "authority",
+        "one root key is a warning"
+    );
+    ledger
+        .client
+        .batch_execute("ALTER EVENT TRIGGER ets_ddl_start DISABLE; DROP TRIGGER ets_guard ON ets.checkpoint")
+        .expect("a superuser can");
+    assert!(ledger.one::<String>(guards, &[]).starts_with("failed "));
+    let detail: String = ledger.one("SELECT detail FROM ets.status WHERE item = 'guards'", &[]);
+    assert!(detail.contains("ets_guard on ets.checkpoint") && detail.contains("ets_ddl_start"), "{detail}");
+    ledger.client.execute("SELECT ets.arm()", &[]).expect("armed again");
+    assert_eq!(ledger.one::<String>(guards, &[]), armed);
+    refused(ledger.client.batch_execute("DROP TABLE ets.checkpoint"), "ET009");
 }

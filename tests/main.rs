@@ -12,4 +12,5 @@ mod privileges;
 mod proofs;
 mod readme;
 mod registry;
+mod replay;
 mod tamper;
