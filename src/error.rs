@@ -48,6 +48,15 @@ pub struct Refusal {
     hint: Option<String>,
 }
 
+impl Refusal {
+    /// Every refusal has a detail that is JSON, and a hint.
+    fn complete(mut self) -> Self {
+        self.detail.get_or_insert_with(|| json!({"reason": self.message}));
+        self.hint.get_or_insert_with(|| "docs/errors.md says what each SQLSTATE means".to_owned());
+        self
+    }
+}
+
 /// The SQLSTATEs of the ledger (class `ET`) and those of Postgres that it uses.
 pub mod sqlstate {
     use std::ffi::CStr;
@@ -162,7 +171,7 @@ impl Error {
         match self {
             // SAFETY: an Error::Postgres is made only where an error lies on the stack.
             Error::Postgres => unsafe { pg_re_throw() },
-            Error::Refused(refusal) => report(ERROR, *refusal),
+            Error::Refused(refusal) => report(ERROR, refusal.complete()),
         }
         unreachable!("errors of Postgres do not return")
     }

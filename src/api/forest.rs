@@ -67,6 +67,10 @@ pub fn inclusion(view: View, event_id: &[u8; 16], checkpoint_id: Option<u64>) ->
     ledger::registry(view)?;
     let id =
         ets_core::event::EventId::from_slice(event_id).ok_or_else(|| crate::function::no_event(event_id))?;
+    let checkpoint = match checkpoint_id {
+        Some(checkpoint_id) => Some(seal::checkpoint(view, checkpoint_id)?),
+        None => seal::last_checkpoint(view)?,
+    };
     let leaf = db::first(
         view,
         "SELECT leaf.domain, leaf.leaf_index FROM ets.merkle_leaf AS leaf
@@ -85,10 +89,7 @@ pub fn inclusion(view: View, event_id: &[u8; 16], checkpoint_id: Option<u64>) ->
         return Err(not_sealed());
     };
     let domain: DomainName = domain.parse()?;
-    let checkpoint = match checkpoint_id {
-        Some(checkpoint_id) => seal::checkpoint(view, checkpoint_id)?,
-        None => seal::last_checkpoint(view)?.ok_or_else(not_sealed)?,
-    };
+    let checkpoint = checkpoint.ok_or_else(not_sealed)?;
     let tree_size = tree_size(view, checkpoint.checkpoint_id, &domain)?;
     if leaf_index >= tree_size {
         return Err(not_sealed());

@@ -36,10 +36,12 @@ fn init(call: &Call) -> Result<Value> {
     // SAFETY: reads statics.
     if unsafe { pg_sys::GetDatabaseEncoding() } != pg_sys::pg_enc::PG_UTF8 as i32 {
         return Err(Error::new(sqlstate::STATE, "the database's encoding is not UTF8")
+            .detail(json!({"state": "encoding is not UTF8"}))
             .hint("CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"));
     }
     if ledger::exists() {
         return Err(Error::new(sqlstate::STATE, "the ledger is initialised already")
+            .detail(json!({"state": "initialised"}))
             .hint("a database has one ledger; SELECT ets.arm() makes its triggers again"));
     }
     ledger::forget();
@@ -107,5 +109,7 @@ pub fn require_superuser(function: &str) -> Result<()> {
     if unsafe { pg_sys::superuser_arg(pg_sys::GetOuterUserId()) } {
         return Ok(());
     }
-    Err(Error::new(sqlstate::PRIVILEGE, format!("{function} is for superusers")))
+    Err(Error::new(sqlstate::PRIVILEGE, format!("{function} is for superusers"))
+        .detail(json!({"function": function}))
+        .hint("ask the database's administrator"))
 }
