@@ -199,7 +199,11 @@ pub fn by_key<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
         }
     }
     // SAFETY: as above.
-    let _restore = Restore(unsafe { std::mem::replace(&mut *(&raw mut pg_sys::enable_seqscan), false) });
+    let _restore = unsafe {
+        let restore = Restore(pg_sys::enable_seqscan);
+        pg_sys::enable_seqscan = false;
+        restore
+    };
     body()
 }
 
