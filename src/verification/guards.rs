@@ -31,6 +31,11 @@ const GUARDED: [&str; 12] = [
     "seal_position",
 ];
 
+/// The event triggers of `sql/arm.sql`, which call `ets.ddl_guard`.
+const ON_DDL: [&str; 2] = ["ets_ddl_start", "ets_ddl_end"];
+
+const REARM: &str = "SELECT ets.arm() makes it again";
+
 const ROW: i64 = 1;
 const BEFORE: i64 = 2;
 const INSERT: i64 = 4;
@@ -69,7 +74,7 @@ pub fn verify(findings: &mut Findings) -> Result<()> {
             Some(trigger) if trigger.is_conditional => "has a condition",
             Some(_) => continue,
         };
-        findings.add(guard("trigger", format!("the trigger {name} on ets.{table} {problem}")));
+        findings.add(guard("trigger", format!("the trigger {name} on ets.{table} {problem}; {REARM}")));
     }
     // A row trigger of somebody else could change or drop a row before the gate sees it.
     for trigger in &triggers {
@@ -77,7 +82,7 @@ pub fn verify(findings: &mut Findings) -> Result<()> {
         if trigger.table == "ledger_event" && !is_gates && trigger.kind & ROW != 0 {
             findings.add(guard(
                 "trigger",
-                format!("there is a further row trigger {} on ets.ledger_event", trigger.name),
+                format!("there is a further row trigger {} on ets.ledger_event: remove it", trigger.name),
             ));
         }
     }
@@ -121,26 +126,26 @@ fn triggers() -> Result<Vec<Trigger>> {
     )
 }
 
-/// Each of the extension's event-trigger functions must be called by an event
-/// trigger that is always enabled and watches every command.
+/// The event triggers that keep DDL from disarming the ledger.
 fn event_triggers(findings: &mut Findings) -> Result<()> {
-    let unarmed = db::query(
+    let armed = db::query(
         View::Query,
-        "SELECT function.proname::pg_catalog.text
-           FROM pg_catalog.pg_proc AS function
-           JOIN pg_catalog.pg_namespace AS namespace ON namespace.oid = function.pronamespace
-          WHERE namespace.nspname = 'ets' AND function.prorettype = 'pg_catalog.event_trigger'::pg_catalog.regtype
-            AND NOT EXISTS (SELECT FROM pg_catalog.pg_event_trigger AS trigger
-                             WHERE trigger.evtfoid = function.oid AND trigger.evtenabled = 'A')
-          ORDER BY 1",
+        "SELECT trigger.evtname::pg_catalog.text, trigger.evtenabled = 'A',
+                namespace.nspname = 'ets' AND function.proname = 'ddl_guard' AND function.prosrc = 'ets_ddl_guard'
+           FROM pg_catalog.pg_event_trigger AS trigger
+           JOIN pg_catalog.pg_proc AS function ON function.oid = trigger.evtfoid
+           JOIN pg_catalog.pg_namespace AS namespace ON namespace.oid = function.pronamespace",
         &[],
-        |row| Ok(row.text(1).unwrap_or_default()),
+        |row| Ok((row.text(1).unwrap_or_default(), row.bool(2) == Some(true), row.bool(3) == Some(true))),
     )?;
-    for function in unarmed {
-        findings.add(guard(
-            "event_trigger",
-            format!("no event trigger that is enabled ALWAYS calls ets.{function}"),
-        ));
+    for name in ON_DDL {
+        let problem = match armed.iter().find(|(armed, ..)| armed == name) {
+            None => "is missing",
+            Some((_, false, _)) => "is not enabled ALWAYS",
+            Some((_, _, false)) => "calls another function",
+            Some(_) => continue,
+        };
+        findings.add(guard("event_trigger", format!("the event trigger {name} {problem}; {REARM}")));
     }
     Ok(())
 }
@@ -149,11 +154,11 @@ fn event_triggers(findings: &mut Findings) -> Result<()> {
 fn ways_past_triggers(findings: &mut Findings) -> Result<()> {
     let found = db::query(
         View::Query,
-        "SELECT 'rule', pg_catalog.format('there is a rule %s on ets.ledger_event', rule.rulename)
+        "SELECT 'rule', pg_catalog.format('there is a rule %s on ets.ledger_event: remove it', rule.rulename)
            FROM pg_catalog.pg_rewrite AS rule
           WHERE rule.ev_class = 'ets.ledger_event'::pg_catalog.regclass
           UNION ALL
-         SELECT 'inheritance', pg_catalog.format('%s inherits from %s', part.inhrelid::pg_catalog.regclass,
+         SELECT 'inheritance', pg_catalog.format('%s inherits from %s: remove it', part.inhrelid::pg_catalog.regclass,
                                                  part.inhparent::pg_catalog.regclass)
            FROM pg_catalog.pg_inherits AS part
           WHERE 'ets.ledger_event'::pg_catalog.regclass IN (part.inhparent, part.inhrelid)",
@@ -167,5 +172,5 @@ fn ways_past_triggers(findings: &mut Findings) -> Result<()> {
 }
 
 fn guard(check: &'static str, detail: String) -> Finding {
-    finding(FindingClass::Guard, check, format!("{detail}; SELECT ets.arm() makes the guards again"))
+    finding(FindingClass::Guard, check, detail)
 }
