@@ -11,8 +11,13 @@ END {
     to_trigger[m] = rate[round, kind] / rate[round, "trigger"]
   }
   middle = median(rates, n)
-  printf "| %d | %s | %.0f | %.0f … %.0f | %.2f | %.2f | %.2f |\n", number, what, middle, rates[1], rates[n],
-    median(latencies, n), median(to_plain, m), median(to_trigger, m)
+  printf "| %d | %s | %.0f | %.0f … %.0f | %.2f | %s | %s |\n", number, what, middle, rates[1], rates[n],
+    median(latencies, n), ratio(to_plain, m), ratio(to_trigger, m)
+}
+function ratio(values, count,    middle) {
+  middle = median(values, count)
+  if (values[1] == values[count]) return sprintf("%.2f", middle)
+  return sprintf("**%.2f** (%.2f … %.2f)", middle, values[1], values[count])
 }
 # Sorts `values` on the way.
 function median(values, count,    i, j, value) {

@@ -62,7 +62,7 @@ DECLARE
 BEGIN
   FOR n IN 1..events LOOP
     payload := jsonb_build_object(
-      'account', stream, 'order', client * 1000000 + n, 'kind', 'charge', 'amount', 100 + n * 7 % 100000,
+      'account', stream, 'order', client::bigint * 1000000 + n, 'kind', 'charge', 'amount', 100 + n * 7 % 100000,
       'currency', 'EUR', 'country', 'DE', 'method', 'card', 'reference', 'ref-' || client || '-' || n,
       'approved', n % 2 = 0, 'score', ((n % 100) / 128.0)::float8, 'attempt', 1 + n % 3, 'agent', 'agent-7',
       'note', NULL, 'tags', '["web", "eu"]'::jsonb, 'fee', n % 50);
