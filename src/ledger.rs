@@ -142,6 +142,16 @@ pub fn registry_if_begun(view: View) -> Result<Option<Arc<Registry>>> {
     if REGISTRY_FOLD.with_borrow(Option::is_none) && !exists() {
         return Err(not_initialised());
     }
+    match view {
+        // One snapshot for the head and the events behind it: between two,
+        // another session may register something.
+        View::Latest => db::with_latest_snapshot(|| fold(View::Query)),
+        view => fold(view),
+    }
+}
+
+/// The registry in the rows that `view` sees.
+fn fold(view: View) -> Result<Option<Arc<Registry>>> {
     let (domain, stream) = (DomainName::registry(), StreamName::main());
     let Some((head, version)) = heads::peek(view, &domain, &stream)? else {
         forget();
