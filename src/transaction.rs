@@ -2,8 +2,11 @@
 //! has locked, the ids that it made.
 //!
 //! A head's row stays locked until the transaction ends, so what is remembered
-//! of it cannot become wrong except by a rollback, and every rollback, of the
-//! whole or of a savepoint, clears the memory. It is never trusted over a lock.
+//! of it cannot become wrong except by a rollback. That of the whole clears the
+//! memory; that of a savepoint puts it back as it was when the savepoint was set,
+//! and not emptier: an INSERT around it (whose rows call a function that catches
+//! an exception) has heads in memory that no row holds yet. It is never trusted
+//! over a lock.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -50,14 +53,71 @@ struct Frame {
     passed: u64,
 }
 
+/// `TopSubTransactionId` (access/xact.h): the transaction itself, outside all savepoints.
+const TOP_LEVEL: pg_sys::SubTransactionId = 1;
+
 type HeadKey = (DomainName, StreamName);
+
+/// The heads that this transaction has locked, and how to take back what its open
+/// savepoints did to them.
+#[derive(Default)]
+struct Heads {
+    /// Each head, and the subtransaction that remembered it last.
+    known: HashMap<HeadKey, Known>,
+    /// What a subtransaction found when it first touched a head, oldest first. A
+    /// subtransaction's entries and those of its children are the last ones while
+    /// it is open, and have its number or a greater one.
+    undo: Vec<Undo>,
+}
+
+/// A head, and the subtransaction that remembered it last.
+type Known = (Head, pg_sys::SubTransactionId);
+
+struct Undo {
+    subtransaction: pg_sys::SubTransactionId,
+    key: HeadKey,
+    before: Option<Known>,
+}
+
+impl Heads {
+    fn remember(&mut self, key: HeadKey, head: Head, subtransaction: pg_sys::SubTransactionId) {
+        let before = self.known.insert(key.clone(), (head, subtransaction));
+        let touched_before = before.as_ref().is_some_and(|(_, toucher)| *toucher == subtransaction);
+        if subtransaction != TOP_LEVEL && !touched_before {
+            self.undo.push(Undo { subtransaction, key, before });
+        }
+    }
+
+    /// As it was when the subtransaction began.
+    fn roll_back(&mut self, ended: pg_sys::SubTransactionId) {
+        while let Some(undo) = self.undo.pop_if(|undo| undo.subtransaction >= ended) {
+            match undo.before {
+                Some(before) => self.known.insert(undo.key, before),
+                None => self.known.remove(&undo.key),
+            };
+        }
+    }
+
+    /// What a savepoint directly in the transaction did is the transaction's own
+    /// from its release on, and can no longer be taken back alone.
+    fn release_into(&mut self, parent: pg_sys::SubTransactionId) {
+        if parent == TOP_LEVEL {
+            self.undo.clear();
+        }
+    }
+
+    fn clear(&mut self) {
+        self.known.clear();
+        self.undo.clear();
+    }
+}
 
 /// As many ids as a transaction can remember; an older one counts as the client's.
 const MAX_MADE_IDS: usize = 1 << 20;
 
 thread_local! {
     static FRAMES: RefCell<Vec<Frame>> = const { RefCell::new(Vec::new()) };
-    static HEADS: RefCell<HashMap<HeadKey, Head>> = RefCell::new(HashMap::new());
+    static HEADS: RefCell<Heads> = RefCell::new(Heads::default());
     static MADE_IDS: RefCell<HashSet<EventId>> = RefCell::new(HashSet::new());
     static EXPECTED: RefCell<VecDeque<Expected>> = const { RefCell::new(VecDeque::new()) };
     static APPENDED: Cell<bool> = const { Cell::new(false) };
@@ -91,19 +151,27 @@ pub fn close_frame() -> Option<u64> {
 
 /// The head of a stream, if this transaction has locked it.
 pub fn head(domain: &DomainName, stream: &StreamName) -> Option<Head> {
-    HEADS.with_borrow(|heads| heads.get(&(domain.clone(), stream.clone())).cloned())
+    HEADS
+        .with_borrow(|heads| heads.known.get(&(domain.clone(), stream.clone())).map(|(head, _)| head.clone()))
 }
 
 /// Remembers a head that is locked now.
 pub fn remember_head(domain: &DomainName, stream: &StreamName, head: Head) {
     watch();
-    HEADS.with_borrow_mut(|heads| heads.insert((domain.clone(), stream.clone()), head));
+    // SAFETY: reads a static of the transaction manager.
+    let subtransaction = unsafe { pg_sys::GetCurrentSubTransactionId() };
+    HEADS.with_borrow_mut(|heads| heads.remember((domain.clone(), stream.clone()), head, subtransaction));
 }
 
 /// The heads whose rows are behind.
 pub fn dirty_heads() -> Vec<(HeadKey, Head)> {
     HEADS.with_borrow(|heads| {
-        heads.iter().filter(|(_, head)| head.dirty).map(|(key, head)| (key.clone(), head.clone())).collect()
+        heads
+            .known
+            .iter()
+            .filter(|(_, (head, _))| head.dirty)
+            .map(|(key, (head, _))| (key.clone(), head.clone()))
+            .collect()
     })
 }
 
@@ -165,7 +233,7 @@ unsafe extern "C-unwind" fn transaction_ended(
     use pg_sys::XactEvent::{XACT_EVENT_ABORT, XACT_EVENT_COMMIT, XACT_EVENT_PREPARE};
     if matches!(event, XACT_EVENT_ABORT | XACT_EVENT_COMMIT | XACT_EVENT_PREPARE) {
         FRAMES.with_borrow_mut(Vec::clear);
-        HEADS.with_borrow_mut(HashMap::clear);
+        HEADS.with_borrow_mut(Heads::clear);
         MADE_IDS.with_borrow_mut(HashSet::clear);
         EXPECTED.with_borrow_mut(VecDeque::clear);
         APPENDED.set(false);
@@ -181,18 +249,20 @@ unsafe extern "C-unwind" fn transaction_ended(
 unsafe extern "C-unwind" fn subtransaction_ended(
     event: pg_sys::SubXactEvent::Type,
     ended: pg_sys::SubTransactionId,
-    _parent: pg_sys::SubTransactionId,
+    parent: pg_sys::SubTransactionId,
     _argument: *mut std::ffi::c_void,
 ) {
     if event == pg_sys::SubXactEvent::SUBXACT_EVENT_ABORT_SUB {
         // Frames of the savepoint and of what began inside it are gone; those
-        // around it go on. Locked heads may have been locked or advanced inside.
+        // around it go on, and so do the heads that they have moved.
         FRAMES.with_borrow_mut(|frames| frames.retain(|frame| frame.subtransaction < ended));
-        HEADS.with_borrow_mut(HashMap::clear);
+        HEADS.with_borrow_mut(|heads| heads.roll_back(ended));
         EXPECTED.with_borrow_mut(VecDeque::clear);
         ddl_guard::forget_from(ended);
         if REGISTRY_TOUCHED.get() {
             ledger::forget();
         }
+    } else if event == pg_sys::SubXactEvent::SUBXACT_EVENT_COMMIT_SUB {
+        HEADS.with_borrow_mut(|heads| heads.release_into(parent));
     }
 }
