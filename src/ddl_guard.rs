@@ -182,6 +182,14 @@ unsafe fn alter_table(statement: &pg_sys::AlterTableStmt) -> Concern {
             {
                 return Concern::Refused(parent);
             }
+            // As a partition it could be written through its parent, whose
+            // statements fire none of its statement triggers.
+            if command.subtype == At::AT_AttachPartition
+                && let Some(partition) = command.def.cast::<pg_sys::PartitionCmd>().as_ref()
+                && let Some(child) = ledger_table(partition.name)
+            {
+                return Concern::Refused(child);
+            }
         }
         if table.is_some() { Concern::Ledger } else { Concern::None }
     }

@@ -127,7 +127,8 @@ fn ddl_that_would_disarm_is_refused() {
         .client
         .batch_execute(
             "CREATE FUNCTION public.eat() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
-             CREATE TABLE public.bystander (a int)",
+             CREATE TABLE public.bystander (a int);
+             CREATE TABLE public.parent (LIKE ets.ledger_event) PARTITION BY LIST (domain)",
         )
         .expect("ordinary DDL goes on working");
     for sql in [
@@ -166,6 +167,7 @@ fn ddl_that_would_disarm_is_refused() {
         "ALTER SCHEMA ets RENAME TO gone",
         "CREATE TABLE public.child () INHERITS (ets.ledger_event)",
         "ALTER TABLE public.bystander INHERIT ets.ledger_event",
+        "ALTER TABLE public.parent ATTACH PARTITION ets.ledger_event DEFAULT",
         "DROP FUNCTION ets.gate() CASCADE",
         "DROP FUNCTION ets.ddl_guard CASCADE",
         "CREATE OR REPLACE FUNCTION ets.guard() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
