@@ -165,9 +165,13 @@ fn fold(view: View) -> Result<Option<Arc<Registry>>> {
         // It has grown, if its first new event continues what is known.
         let known_head = known.head();
         let mut grown = known;
-        if extend(&mut grown, view, known_head).is_ok() && grown.version() == version && grown.head() == head
-        {
-            return Ok(Some(remember(grown)));
+        match extend(&mut grown, view, known_head) {
+            Ok(()) if grown.version() == version && grown.head() == head => {
+                return Ok(Some(remember(grown)));
+            }
+            // Not a registry that reads differently, but a statement that has failed.
+            Err(Error::Postgres) => return Err(Error::Postgres),
+            _ => {}
         }
     }
     let mut fold = None;
