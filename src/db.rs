@@ -128,7 +128,7 @@ pub fn scan_while(
         let portal = catch(|| unsafe {
             SPI_cursor_open(std::ptr::null(), plan, datums.as_mut_ptr(), nulls.as_ptr(), view != View::Write)
         });
-        pop_latest(pushed);
+        pop_latest(pushed, &portal);
         let portal = portal?;
         loop {
             pgrx::check_for_interrupts!();
@@ -161,9 +161,9 @@ pub fn scan_while(
 /// newest there is when it begins.
 pub fn with_latest_snapshot<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
     let pushed = push_latest(View::Latest);
-    let result = body()?;
-    pop_latest(pushed);
-    Ok(result)
+    let result = body();
+    pop_latest(pushed, &result);
+    result
 }
 
 /// Runs `body` with a memory context of its own that is emptied afterwards, so
@@ -238,14 +238,17 @@ impl Drop for Writing {
     }
 }
 
-/// Runs `body` between SPI_connect and SPI_finish. After an error the connection
-/// is left to the abort of the transaction, which closes it.
+/// Runs `body` between SPI_connect and SPI_finish. After an error of Postgres the
+/// connection is left to the abort of the transaction, which closes it.
 fn connected<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
     // SAFETY: connect and finish are paired on every path that goes on.
     catch(|| unsafe { SPI_connect() })?;
-    let result = body()?;
-    catch(|| unsafe { SPI_finish() })?;
-    Ok(result)
+    let result = body();
+    // A refusal of ours may be handled by whoever asked, and the statement goes on.
+    if !matches!(result, Err(Error::Postgres)) {
+        catch(|| unsafe { SPI_finish() })?;
+    }
+    result
 }
 
 fn execute(view: View, sql: &'static str, arguments: &[Value]) -> Result<()> {
@@ -255,7 +258,7 @@ fn execute(view: View, sql: &'static str, arguments: &[Value]) -> Result<()> {
     let (datums, nulls, read_only) = (datums.as_mut_ptr(), nulls.as_ptr(), view != View::Write);
     // SAFETY: the plan was prepared for these argument types.
     let result = catch(|| unsafe { SPI_execute_plan(plan, datums, nulls, read_only, 0) }).and_then(success);
-    pop_latest(pushed);
+    pop_latest(pushed, &result);
     result
 }
 
@@ -308,8 +311,10 @@ fn push_latest(view: View) -> bool {
     push
 }
 
-fn pop_latest(pushed: bool) {
-    if pushed {
+/// After an error of Postgres the snapshots, its own above this one among them,
+/// are left to the abort of the transaction.
+fn pop_latest<T>(pushed: bool, result: &Result<T>) {
+    if pushed && !matches!(result, Err(Error::Postgres)) {
         // SAFETY: pushed by push_latest just before.
         unsafe { pg_sys::PopActiveSnapshot() }
     }

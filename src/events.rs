@@ -1,7 +1,7 @@
 //! Stored events: looking them up, and putting admitted ones in.
 
 use ets_core::event::{Event, EventId};
-use pgrx::pg_sys::Datum;
+use pgrx::pg_sys::{self, Datum};
 use serde_json::json;
 
 use crate::db::{self, View};
@@ -68,12 +68,14 @@ pub fn insert(event: &Event, payload: Option<Datum>) -> Result<Datum> {
     let payload = payload
         .or_else(|| Value::Jsonb(event.payload.canonical().to_owned()).to_datum())
         .ok_or_else(|| Error::null("payload"))?;
-    transaction::expect(Expected { header: header.clone(), payload });
+    // SAFETY: the INSERT gives the transaction an id in any case.
+    let transaction_id = unsafe { pg_sys::GetTopFullTransactionId().value };
+    transaction::expect(Expected { header: header.clone(), payload, transaction_id });
     db::run(
         "INSERT INTO ets.ledger_event
                 (event_id, payload, schema_version, key_id, public_key, previous_hash, current_hash, signature,
-                 \"timestamp\", domain, stream, sequence, registry_version)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+                 \"timestamp\", domain, stream, sequence, registry_version, transaction_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
         &[
             header.event_id.into(),
             Value::JsonbDatum(payload),
@@ -88,7 +90,13 @@ pub fn insert(event: &Event, payload: Option<Datum>) -> Result<Datum> {
             header.stream.as_str().into(),
             header.sequence.into(),
             header.registry_version.into(),
+            transaction_id.into(),
         ],
     )?;
+    if transaction::take_expected().is_some() {
+        return Err(Error::new(sqlstate::STATE, "the ledger is not armed: its triggers are missing or off")
+            .detail(json!({"state": "not armed"}))
+            .hint("SELECT ets.arm(), then ets.verify_ledger()"));
+    }
     Ok(payload)
 }

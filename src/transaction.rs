@@ -46,6 +46,8 @@ pub struct Expected {
     pub header: Header,
     /// The payload's datum that the INSERT was given.
     pub payload: pg_sys::Datum,
+    /// The top-level transaction's id.
+    pub transaction_id: u64,
 }
 
 struct Frame {

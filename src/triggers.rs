@@ -85,22 +85,16 @@ fn before_row(trigger: &Trigger) -> Result<Datum> {
             .hint("insert into ets.ledger_event, not into a part of it"));
     }
     let mut row = trigger.new_row()?;
-    let (header, payload) = match transaction::take_expected() {
-        Some(expected) => {
-            row.check(&expected)?;
-            (expected.header, Value::JsonbDatum(expected.payload))
-        }
-        None => {
-            let event = row.admit()?;
-            (
-                event.header,
-                row.payload
-                    .map_or_else(|| Value::Jsonb(event.payload.canonical().to_owned()), Value::JsonbDatum),
-            )
-        }
-    };
+    if let Some(expected) = transaction::take_expected() {
+        row.check(&expected)?;
+        transaction::count_row();
+        return Ok(trigger.given_tuple());
+    }
+    let event = row.admit()?;
     transaction::count_row();
-    row.tuple(trigger, &header, payload)
+    let payload =
+        row.payload.map_or_else(|| Value::Jsonb(event.payload.canonical().to_owned()), Value::JsonbDatum);
+    row.tuple(trigger, &event.header, payload)
 }
 
 fn after_statement(trigger: &Trigger) -> Result<()> {
@@ -232,6 +226,8 @@ impl NewRow {
             let bytes = |column, right: &[u8]| {
                 self.given(column).is_some_and(|given| value::bytes_of(given) == right)
             };
+            let number =
+                |column, right: u64| self.given(column).is_some_and(|given| given.value() as u64 == right);
             self.given(column::EVENT_ID)
                 .is_some_and(|given| value::uuid_of(given) == *header.event_id.as_uuid().as_bytes())
                 && self.given(column::PAYLOAD).is_some_and(|given| same_varlena(given, expected.payload))
@@ -242,7 +238,13 @@ impl NewRow {
                 && bytes(column::SIGNATURE, &header.signature.0)
                 && text(column::DOMAIN, header.domain.as_str())
                 && text(column::STREAM, header.stream.as_str())
-                && self.given(column::SEQUENCE).is_some_and(|given| given.value() as u64 == header.sequence)
+                && text(column::KEY_ID, &header.key_id.to_string())
+                && number(column::SEQUENCE, header.sequence)
+                && number(column::REGISTRY_VERSION, header.registry_version)
+                && number(column::TRANSACTION_ID, expected.transaction_id)
+                && self.given(column::TIMESTAMP).is_some_and(|given| {
+                    value::unix_micros(given.value() as i64) == header.timestamp.unix_micros()
+                })
         };
         if !same {
             return Err(Error::new(sqlstate::FIELD, "a row changed between the gate and the table")
@@ -358,6 +360,12 @@ impl Trigger {
     fn descriptor(&self) -> pg_sys::TupleDesc {
         // SAFETY: the relation is open for the call.
         unsafe { (*(*self.data).tg_relation).rd_att }
+    }
+
+    /// The row as it came, to be stored as it is.
+    fn given_tuple(&self) -> Datum {
+        // SAFETY: data is live for the call.
+        Datum::from(unsafe { (*self.data).tg_trigtuple })
     }
 
     fn new_row(&self) -> Result<NewRow> {

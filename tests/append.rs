@@ -163,6 +163,66 @@ fn a_savepoint_takes_back_its_events_only() {
     assert_eq!(ets_tests::findings(&mut client), Vec::<String>::new());
 }
 
+/// A function that catches an exception rolls a savepoint back in the middle of the
+/// INSERT; the heads that the INSERT has moved by then must not be forgotten.
+#[test]
+fn an_insert_around_a_caught_exception_keeps_its_heads() {
+    let mut ledger = Ledger::new();
+    ledger
+        .client
+        .batch_execute(
+            "CREATE FUNCTION public.boom() RETURNS integer LANGUAGE plpgsql AS
+               'BEGIN PERFORM 1 / 0; RETURN 1; EXCEPTION WHEN others THEN RETURN 2; END';
+             CREATE TEMP TABLE signed (n integer, payload jsonb, public_key bytea, previous bytea, signature bytea)",
+        )
+        .expect("set up");
+    let mut previous = ledger.head("x").0;
+    for amount in 1..=6 {
+        let payload = order("x", amount);
+        let signature = ledger.alice.sign(&payload, &previous);
+        let values: [&(dyn postgres::types::ToSql + Sync); 5] =
+            [&(amount as i32), &payload, &ledger.alice.public_key(), &previous, &signature];
+        ledger.client.execute("INSERT INTO signed VALUES ($1, $2, $3, $4, $5)", &values).expect("signed");
+        previous = hash_of(&payload, &previous).as_bytes().to_vec();
+    }
+    let insert = |rows: &str, returning: &str| {
+        format!(
+            "INSERT INTO ets.ledger_event (payload, schema_version, public_key, previous_hash, signature)
+             SELECT payload, '{SCHEMA}', public_key, previous, signature FROM signed WHERE n {rows} ORDER BY n
+             RETURNING {returning}"
+        )
+    };
+    ledger
+        .client
+        .query(&insert("<= 3", "CASE WHEN sequence = 3 THEN public.boom() END"), &[])
+        .expect("stored");
+    assert_eq!(ledger.head("x").1, 3);
+    ledger.client.query(&insert("> 3", "public.boom()"), &[]).expect("stored");
+    assert_eq!(ledger.head("x").1, 6);
+    assert_eq!(ledger.append(&order("x", 7)).sequence, 7);
+    assert_eq!(ledger.findings(), Vec::<String>::new());
+}
+
+#[test]
+fn an_id_that_the_server_made_may_be_raised() {
+    let mut ledger = Ledger::new();
+    let mut client = ledger.database.connect();
+    let mut transaction = client.transaction().expect("a transaction");
+    let early: Uuid = transaction.query_one("SELECT ets.uuid_v7()", &[]).expect("an id").get(0);
+    let first = ledger.append(&order("u", 1));
+    assert!(first.event_id > early);
+    let payload = order("u", 2);
+    let signature = ledger.alice.sign(&payload, &first.current_hash);
+    let row = transaction
+        .query_one(
+            "SELECT event_id FROM ets.append($1, $2, $3, $4, $5, $6)",
+            &[&payload, &SCHEMA, &ledger.alice.public_key(), &first.current_hash, &signature, &early],
+        )
+        .expect("as good as no id");
+    assert!(row.get::<_, Uuid>(0) > first.event_id);
+    transaction.commit().expect("commit");
+}
+
 #[test]
 fn a_retry_of_the_head_returns_it() {
     let mut ledger = Ledger::new();

@@ -240,6 +240,8 @@ fn dropping_the_extension_leaves_the_data() {
     ledger.client.batch_execute("DROP EXTENSION pg_ets CASCADE").expect("an extension can be dropped");
     assert_eq!(ledger.contents(), before);
     ledger.client.batch_execute("CREATE EXTENSION pg_ets").expect("and created again");
+    let head = ledger.head("g").0;
+    refused(ledger.try_append(&order("g", 3), &head), "ET013");
     ledger.client.execute("SELECT ets.arm()", &[]).expect("armed again");
     ledger.client = ledger.database.connect();
     refused(ledger.client.batch_execute("DELETE FROM ets.ledger_event"), "ET009");

@@ -80,6 +80,8 @@ impl Offered {
     fn admit(self) -> Result<Admission> {
         let choice = match self.event_id {
             None => IdChoice::Server(clock::new_id()?),
+            // Made by ets.uuid_v7() in this transaction: as good as none given.
+            Some(id) if transaction::take_id(id) => IdChoice::Server(id),
             Some(id) => {
                 ledger::id()?;
                 events::lock_id(id)?;

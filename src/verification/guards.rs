@@ -154,14 +154,19 @@ fn event_triggers(findings: &mut Findings) -> Result<()> {
 fn ways_past_triggers(findings: &mut Findings) -> Result<()> {
     let found = db::query(
         View::Query,
-        "SELECT 'rule', pg_catalog.format('there is a rule %s on ets.ledger_event: remove it', rule.rulename)
+        "WITH ledger_table AS (
+           SELECT class.oid FROM pg_catalog.pg_class AS class
+             JOIN pg_catalog.pg_namespace AS namespace ON namespace.oid = class.relnamespace
+            WHERE namespace.nspname = 'ets' AND class.relkind IN ('r', 'p'))
+         SELECT 'rule', pg_catalog.format('there is a rule %s on %s: remove it', rule.rulename,
+                                          rule.ev_class::pg_catalog.regclass)
            FROM pg_catalog.pg_rewrite AS rule
-          WHERE rule.ev_class = 'ets.ledger_event'::pg_catalog.regclass
+          WHERE rule.ev_class IN (SELECT oid FROM ledger_table)
           UNION ALL
          SELECT 'inheritance', pg_catalog.format('%s inherits from %s: remove it', part.inhrelid::pg_catalog.regclass,
                                                  part.inhparent::pg_catalog.regclass)
            FROM pg_catalog.pg_inherits AS part
-          WHERE 'ets.ledger_event'::pg_catalog.regclass IN (part.inhparent, part.inhrelid)",
+          WHERE part.inhparent IN (SELECT oid FROM ledger_table) OR part.inhrelid IN (SELECT oid FROM ledger_table)",
         &[],
         |row| Ok((row.text(1).unwrap_or_default(), row.text(2).unwrap_or_default())),
     )?;
