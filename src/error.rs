@@ -154,6 +154,7 @@ impl Error {
     pub fn null(argument: &str) -> Self {
         Error::new(sqlstate::NULL, format!("{argument} must not be null"))
             .detail(json!({"argument": argument}))
+            .hint("only arguments with a default may be left out")
     }
 
     /// `22023`, for an argument out of its range.
