@@ -332,7 +332,7 @@ fn success(code: c_int) -> Result<()> {
 /// error stack with its SQLSTATE, detail, hint and context as they are.
 ///
 /// `call` must do nothing but call C: its frames are jumped over.
-fn catch<T>(call: impl FnOnce() -> T) -> Result<T> {
+pub fn catch<T>(call: impl FnOnce() -> T) -> Result<T> {
     // SAFETY: this is PG_TRY and PG_CATCH (utils/elog.h) without the flush. The
     // statics are those of this, the backend's only, thread.
     unsafe {

@@ -11,6 +11,7 @@ use ets_core::time::Timestamp;
 
 use crate::db::{self, Row, View};
 use crate::error::{Error, Result, sqlstate};
+use crate::head_row::{self, HeadRow, column};
 use crate::ledger;
 use crate::transaction::{self, Head};
 use crate::value::{self, Type, Value};
@@ -33,36 +34,38 @@ pub struct Next<'a> {
     pub registry_version: u64,
 }
 
-/// Locks a head, compares it and moves it on in one statement, if all is as
-/// hoped: nobody was faster, and neither clock nor registry went back. Most
-/// appends are single and come through here.
+/// Compares a head and moves it on in one go, if all is as hoped: nobody was
+/// faster, and neither clock nor registry went back. Most appends are single and
+/// come through here.
 ///
 /// None if anything is not; then nothing was changed.
 pub fn advance_at_once(next: &Next<'_>) -> Result<Option<Head>> {
-    let sequence = db::by_key(|| {
-        db::write_returning(
-            "UPDATE ets.stream_head AS head
-            SET sequence = head.sequence OPERATOR(pg_catalog.+) 1, head_hash = $4, last_event_id = $5,
-                last_timestamp = $6, registry_version = $7
-          WHERE head.domain OPERATOR(pg_catalog.=) $1 AND head.stream OPERATOR(pg_catalog.=) $2
-            AND head.head_hash OPERATOR(pg_catalog.=) $3 AND head.last_event_id OPERATOR(pg_catalog.<) $5
-            AND head.last_timestamp OPERATOR(pg_catalog.<=) $6
-            AND head.registry_version OPERATOR(pg_catalog.<=) $7
-      RETURNING head.sequence, head.ctid",
-            &[
+    let mut sequence = 0;
+    let place = db::with_latest_snapshot(|| {
+        head_row::advance(next.domain.as_str(), next.stream.as_str(), |row| {
+            let stored = StoredHead::of(row)?;
+            let as_hoped = stored.head_hash == next.previous_hash
+                && stored.last_event_id < *next.event_id.as_uuid().as_bytes()
+                && stored.last_timestamp <= next.timestamp.unix_micros()
+                && stored.registry_version <= next.registry_version
+                && !stored.has_state;
+            if !as_hoped {
+                return Ok(None);
+            }
+            sequence = stored.sequence + 1;
+            Ok(Some([
                 next.domain.as_str().into(),
                 next.stream.as_str().into(),
-                next.previous_hash.into(),
+                sequence.into(),
                 next.current_hash.into(),
                 next.event_id.into(),
                 next.timestamp.into(),
                 next.registry_version.into(),
-            ],
-            |row| Ok((count(row, 1)?, tid(row, 2)?)),
-        )
+                Value::Null(Type::Jsonb),
+            ]))
+        })
     })?;
-    let Some((sequence, tid)) = sequence else { return Ok(None) };
-    let head = Head {
+    Ok(place.map(|tid| Head {
         sequence,
         hash: next.current_hash,
         last_event_id: Some(next.event_id),
@@ -71,9 +74,46 @@ pub fn advance_at_once(next: &Next<'_>) -> Result<Option<Head>> {
         state: None,
         tid,
         dirty: false,
-    };
-    transaction::remember_head(next.domain, next.stream, head.clone());
-    Ok(Some(head))
+    }))
+}
+
+/// What a head's row holds, as far as an append compares it.
+struct StoredHead {
+    sequence: u64,
+    head_hash: Digest,
+    last_event_id: [u8; 16],
+    last_timestamp: i64,
+    registry_version: u64,
+    has_state: bool,
+}
+
+impl StoredHead {
+    fn of(row: &HeadRow) -> Result<Self> {
+        let count = |place: usize, name| {
+            row.datum(place)
+                .and_then(|datum| u64::try_from(datum.value() as i64).ok())
+                .ok_or_else(|| corrupted(name))
+        };
+        Ok(StoredHead {
+            sequence: count(column::SEQUENCE, "sequence")?,
+            head_hash: row
+                .datum(column::HEAD_HASH)
+                // SAFETY: the column is a bytea.
+                .and_then(|datum| Digest::try_from(unsafe { value::bytes_of(datum) }.as_slice()).ok())
+                .ok_or_else(|| corrupted("head_hash"))?,
+            last_event_id: row
+                .datum(column::LAST_EVENT_ID)
+                // SAFETY: the column is a uuid.
+                .map(|datum| unsafe { value::uuid_of(datum) })
+                .ok_or_else(|| corrupted("last_event_id"))?,
+            last_timestamp: row
+                .datum(column::LAST_TIMESTAMP)
+                .map(|datum| value::unix_micros(datum.value() as i64))
+                .ok_or_else(|| corrupted("last_timestamp"))?,
+            registry_version: count(column::REGISTRY_VERSION, "registry_version")?,
+            has_state: row.datum(column::STATE).is_some(),
+        })
+    }
 }
 
 /// Locks the head of a stream until the transaction ends; makes it, at the
@@ -113,15 +153,15 @@ pub fn peek(view: View, domain: &DomainName, stream: &StreamName) -> Result<Opti
     if let Some(head) = transaction::head(domain, stream) {
         return Ok((head.sequence > 0).then_some((head.hash, head.sequence)));
     }
-    let found = db::by_key(|| {
-        db::first(
-            view,
-            "SELECT head.head_hash, head.sequence FROM ets.stream_head AS head
-          WHERE head.domain OPERATOR(pg_catalog.=) $1 AND head.stream OPERATOR(pg_catalog.=) $2",
-            &[domain.as_str().into(), stream.as_str().into()],
-            |row| Ok((digest(row, 1)?, count(row, 2)?)),
-        )
-    })?;
+    let read = || {
+        head_row::read(domain.as_str(), stream.as_str(), |row| {
+            StoredHead::of(row).map(|stored| (stored.head_hash, stored.sequence))
+        })
+    };
+    let found = match view {
+        View::Latest => db::with_latest_snapshot(read)?,
+        _ => read()?,
+    };
     Ok(found.filter(|(_, sequence)| *sequence > 0))
 }
 

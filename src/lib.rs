@@ -16,6 +16,7 @@ mod events;
 mod function;
 mod gate;
 mod gucs;
+mod head_row;
 mod heads;
 mod keys;
 mod ledger;
