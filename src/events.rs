@@ -23,11 +23,7 @@ pub fn by_id(view: View, id: EventId) -> Result<Event> {
 pub fn find(view: View, id: EventId) -> Result<Option<Event>> {
     db::first(
         view,
-        "SELECT event.event_id, event.domain, event.stream, event.sequence, event.payload, event.schema_version,
-                event.key_id, event.public_key, event.previous_hash, event.current_hash, event.signature,
-                event.timestamp, event.registry_version
-           FROM ets.ledger_event AS event
-          WHERE event.event_id OPERATOR(pg_catalog.=) $1",
+        crate::select_events!("WHERE event.event_id OPERATOR(pg_catalog.=) $1"),
         &[id.into()],
         rows::event,
     )

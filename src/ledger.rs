@@ -242,13 +242,11 @@ fn check_link(event: &Event) -> Result<()> {
 fn events_after(view: View, sequence: u64) -> Result<Vec<Event>> {
     db::query(
         view,
-        "SELECT event.event_id, event.domain, event.stream, event.sequence, event.payload, event.schema_version,
-                event.key_id, event.public_key, event.previous_hash, event.current_hash, event.signature,
-                event.timestamp, event.registry_version
-           FROM ets.ledger_event AS event
-          WHERE event.domain OPERATOR(pg_catalog.=) $1 AND event.stream OPERATOR(pg_catalog.=) $2
+        crate::select_events!(
+            "WHERE event.domain OPERATOR(pg_catalog.=) $1 AND event.stream OPERATOR(pg_catalog.=) $2
             AND event.sequence OPERATOR(pg_catalog.>) $3
-          ORDER BY event.sequence USING OPERATOR(pg_catalog.<)",
+          ORDER BY event.sequence USING OPERATOR(pg_catalog.<)"
+        ),
         &[REGISTRY.into(), MAIN.into(), sequence.into()],
         rows::event,
     )

@@ -9,6 +9,22 @@ use ets_core::time::Timestamp;
 use crate::db::Row;
 use crate::error::{Error, Result, sqlstate};
 
+/// The statement that reads the thirteen members of events, in the order of
+/// `ets.event`: what [`event()`] and [`header`] take. The rest of it follows
+/// `FROM ets.ledger_event AS event`.
+#[macro_export]
+macro_rules! select_events {
+    ($rest:literal) => {
+        concat!(
+            "SELECT event.event_id, event.domain, event.stream, event.sequence, event.payload,
+                    event.schema_version, event.key_id, event.public_key, event.previous_hash,
+                    event.current_hash, event.signature, event.timestamp, event.registry_version
+               FROM ets.ledger_event AS event ",
+            $rest
+        )
+    };
+}
+
 /// An event from a row with the thirteen members in the order of `ets.event`.
 ///
 /// # Errors

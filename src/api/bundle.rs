@@ -103,13 +103,11 @@ fn checkpoint(row: &Checkpoint, domain: &DomainName) -> Result<bundle::Checkpoin
 fn registry_part(size: u64, tree_size: u64, needed: &[SchemaVersion]) -> Result<RegistryPart> {
     let events = db::query(
         View::Query,
-        "SELECT event.event_id, event.domain, event.stream, event.sequence, event.payload, event.schema_version,
-                event.key_id, event.public_key, event.previous_hash, event.current_hash, event.signature,
-                event.timestamp, event.registry_version
-           FROM ets.ledger_event AS event
-          WHERE event.domain OPERATOR(pg_catalog.=) $1 AND event.stream OPERATOR(pg_catalog.=) $2
+        crate::select_events!(
+            "WHERE event.domain OPERATOR(pg_catalog.=) $1 AND event.stream OPERATOR(pg_catalog.=) $2
             AND event.sequence OPERATOR(pg_catalog.<=) $3
-          ORDER BY event.sequence USING OPERATOR(pg_catalog.<)",
+          ORDER BY event.sequence USING OPERATOR(pg_catalog.<)"
+        ),
         &[REGISTRY.into(), MAIN.into(), size.into()],
         |row| Ok(RegistryEntry::for_bundle(rows::event(row)?, needed)),
     )?;
@@ -130,16 +128,14 @@ fn sealed_events(domain: &DomainName, stream: &StreamName) -> Result<Vec<Event>>
     let mut events = Vec::new();
     db::scan(
         View::Query,
-        "SELECT event.event_id, event.domain, event.stream, event.sequence, event.payload, event.schema_version,
-                event.key_id, event.public_key, event.previous_hash, event.current_hash, event.signature,
-                event.timestamp, event.registry_version
-           FROM ets.ledger_event AS event
-           JOIN ets.merkle_leaf AS leaf
+        crate::select_events!(
+            "JOIN ets.merkle_leaf AS leaf
              ON leaf.event_id OPERATOR(pg_catalog.=) event.event_id
             AND leaf.domain OPERATOR(pg_catalog.=) event.domain
           WHERE event.domain OPERATOR(pg_catalog.=) $1 AND event.stream OPERATOR(pg_catalog.=) $2
             AND leaf.leaf_index OPERATOR(pg_catalog.<) $3
-          ORDER BY event.sequence USING OPERATOR(pg_catalog.<)",
+          ORDER BY event.sequence USING OPERATOR(pg_catalog.<)"
+        ),
         &[domain.as_str().into(), stream.as_str().into(), tree_size.into()],
         BATCH,
         |row| {

@@ -166,27 +166,19 @@ impl<'a> Replayer<'a> {
         match stream {
             None => db::scan(
                 View::Query,
-                "SELECT event.event_id, event.domain, event.stream, event.sequence, event.payload, event.schema_version,
-                        event.key_id, event.public_key, event.previous_hash, event.current_hash, event.signature,
-                        event.timestamp, event.registry_version
-                   FROM ets.ledger_event AS event
-                  WHERE event.domain OPERATOR(pg_catalog.=) $1
+                crate::select_events!("WHERE event.domain OPERATOR(pg_catalog.=) $1
                     AND ($2 IS NULL OR event.event_id OPERATOR(pg_catalog.<=) $2)
                   ORDER BY event.domain USING OPERATOR(pg_catalog.<), event.stream USING OPERATOR(pg_catalog.<),
-                           event.sequence USING OPERATOR(pg_catalog.<)",
+                           event.sequence USING OPERATOR(pg_catalog.<)"),
                 &[self.domain.as_str().into(), until],
                 BATCH,
                 each,
             ),
             Some(stream) => db::scan(
                 View::Query,
-                "SELECT event.event_id, event.domain, event.stream, event.sequence, event.payload, event.schema_version,
-                        event.key_id, event.public_key, event.previous_hash, event.current_hash, event.signature,
-                        event.timestamp, event.registry_version
-                   FROM ets.ledger_event AS event
-                  WHERE event.domain OPERATOR(pg_catalog.=) $1 AND event.stream OPERATOR(pg_catalog.=) $3
+                crate::select_events!("WHERE event.domain OPERATOR(pg_catalog.=) $1 AND event.stream OPERATOR(pg_catalog.=) $3
                     AND ($2 IS NULL OR event.event_id OPERATOR(pg_catalog.<=) $2)
-                  ORDER BY event.sequence USING OPERATOR(pg_catalog.<)",
+                  ORDER BY event.sequence USING OPERATOR(pg_catalog.<)"),
                 &[self.domain.as_str().into(), until, stream.as_str().into()],
                 BATCH,
                 each,

@@ -22,12 +22,10 @@ pub fn registry(ledger_id: Uuid, findings: &mut Findings) -> Result<VerifiedRegi
     let mut has_events = false;
     db::scan(
         View::Query,
-        "SELECT event.event_id, event.domain, event.stream, event.sequence, event.payload, event.schema_version,
-                event.key_id, event.public_key, event.previous_hash, event.current_hash, event.signature,
-                event.timestamp, event.registry_version
-           FROM ets.ledger_event AS event
-          WHERE event.domain = 'ets.registry' AND event.stream = 'main'
-          ORDER BY event.sequence",
+        crate::select_events!(
+            "WHERE event.domain = 'ets.registry' AND event.stream = 'main'
+          ORDER BY event.sequence"
+        ),
         &[],
         BATCH,
         |row| {
@@ -61,13 +59,11 @@ pub fn streams(
     let mut verifier = ChainVerifier::judging_by(ledger_id, verified);
     db::scan_while(
         View::Query,
-        "SELECT event.event_id, event.domain, event.stream, event.sequence, event.payload, event.schema_version,
-                event.key_id, event.public_key, event.previous_hash, event.current_hash, event.signature,
-                event.timestamp, event.registry_version
-           FROM ets.ledger_event AS event
-          WHERE ($1 IS NULL OR event.domain = $1) AND ($2 IS NULL OR event.stream = $2)
+        crate::select_events!(
+            "WHERE ($1 IS NULL OR event.domain = $1) AND ($2 IS NULL OR event.stream = $2)
             AND NOT (event.domain = 'ets.registry' AND event.stream = 'main')
-          ORDER BY event.domain, event.stream, event.sequence",
+          ORDER BY event.domain, event.stream, event.sequence"
+        ),
         &[Value::or_null(domain, Type::Text), Value::or_null(stream, Type::Text)],
         BATCH,
         |row| {

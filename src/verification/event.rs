@@ -30,16 +30,11 @@ const SEALED: [&str; 5] = ["leaf", "inclusion", "registry_inclusion", "meta_root
 /// ET013 before there is a ledger, ET011 for an unknown event.
 pub fn event(id: EventId) -> Result<Vec<Check>> {
     let ledger_id = ledger_id()?;
-    let stored = db::first(
-        View::Query,
-        "SELECT event.event_id, event.domain, event.stream, event.sequence, event.payload, event.schema_version,
-                event.key_id, event.public_key, event.previous_hash, event.current_hash, event.signature,
-                event.timestamp, event.registry_version
-           FROM ets.ledger_event AS event WHERE event.event_id = $1",
-        &[id.into()],
-        |row| Ok(StoredRow::of(row)),
-    )?
-    .ok_or_else(|| no_event(id.as_uuid().as_bytes()))?;
+    let stored =
+        db::first(View::Query, crate::select_events!("WHERE event.event_id = $1"), &[id.into()], |row| {
+            Ok(StoredRow::of(row))
+        })?
+        .ok_or_else(|| no_event(id.as_uuid().as_bytes()))?;
     let event = match stored.raw().parse() {
         Ok(event) => event,
         // The row holds no event: there is nothing to make the other checks on.
