@@ -12,6 +12,7 @@
 
 mod authority;
 mod builtin;
+mod denial;
 mod error;
 mod judge;
 pub mod payload;
@@ -25,7 +26,8 @@ pub use builtin::{
     Kind, SCHEMA_POINTER, Signer, schema as built_in_schema, schemas as built_in_schemas,
     validator as built_in_validator,
 };
-pub use error::{Denial, RegistryError};
+pub use denial::Denial;
+pub use error::RegistryError;
 pub use projection::{DomainRow, GrantRow, KeyRow, Rows, SchemaRow};
 pub use record::{Custody, DomainRecord, KeyRecord, Ledger, RouteError, SchemaRecord};
 
