@@ -5,12 +5,13 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use super::authority::Pattern;
+use super::compiled::BodyError;
 use super::denial::Denial;
 use super::record::RouteError;
 use crate::hash::{Digest, to_hex};
 use crate::key::{KeyError, KeyId};
 use crate::name::{DomainName, SchemaVersion, StreamName};
-use crate::schema::{SchemaError, Violation, violations_json};
+use crate::schema::{Violation, violations_json};
 use crate::time::Timestamp;
 
 /// Why the registry does not take an event.
@@ -67,16 +68,18 @@ pub enum RegistryError {
     UnknownSchema { name: SchemaVersion },
     /// The schema version is retired.
     SchemaRetired { name: SchemaVersion, retired_at: u64 },
-    /// The schema cannot be evaluated.
-    MalformedSchema { name: SchemaVersion, error: SchemaError },
-    /// The schema has business rules, which this version does not evaluate.
-    RulesNotSupported { name: SchemaVersion },
-    /// Not a reducer of this version.
-    UnknownReducer { name: SchemaVersion },
-    /// The recorded engine is not the one that the schema's dialect calls for.
+    /// The other versions of this name belong to another domain.
+    SchemaElsewhere { name: SchemaVersion, domain: DomainName },
+    /// A greater version of this name is registered.
+    SchemaNotNewest { name: SchemaVersion, newest: SchemaVersion },
+    /// Schema, rules or reducer cannot be evaluated; every reason.
+    MalformedSchema { name: SchemaVersion, errors: Vec<BodyError> },
+    /// The recorded engine is not the one that schema, rules and reducer call for.
     WrongEngine { name: SchemaVersion, expected: &'static str },
-    /// SQL functions as rules, which this version does not evaluate.
-    RuleFunctionsNotSupported { name: SchemaVersion },
+    /// The recorded engine is one that this version does not have.
+    UnknownEngine { name: SchemaVersion, engine: String },
+    /// The SQL function is a rule of this schema already.
+    RuleFunctionTaken { name: SchemaVersion, function: String },
     /// `ets.audit` is never granted.
     GrantOverAudit,
     /// The server's key has authority over `ets.audit` alone.
@@ -111,10 +114,10 @@ impl RegistryError {
             | E::UnknownSchema { .. }
             | E::SchemaRetired { .. }
             | E::MalformedSchema { .. }
-            | E::RulesNotSupported { .. }
-            | E::UnknownReducer { .. }
+            | E::SchemaElsewhere { .. }
+            | E::SchemaNotNewest { .. }
             | E::WrongEngine { .. }
-            | E::RuleFunctionsNotSupported { .. } => "ET006",
+            | E::UnknownEngine { .. } => "ET006",
             E::Route(_) | E::Violations { .. } | E::BadMember { .. } => "ET007",
             E::NotRegistry { .. }
             | E::Sequence { .. }
@@ -123,7 +126,8 @@ impl RegistryError {
             | E::DomainTaken { .. }
             | E::DomainReserved { .. }
             | E::TooManyDomains { .. }
-            | E::SchemaTaken { .. } => "ET010",
+            | E::SchemaTaken { .. }
+            | E::RuleFunctionTaken { .. } => "ET010",
             E::UnknownDomain { .. } | E::NoSuchGrant { .. } => "ET011",
             E::NotLedger { .. } | E::AlreadyStarted => "ET013",
             E::GrantOverAudit
@@ -170,13 +174,14 @@ impl RegistryError {
             E::SchemaChanged { .. } => "a schema version never changes; register it under another version",
             E::UnknownSchema { .. } => "register it with ets.register_schema",
             E::SchemaRetired { .. } => "use a later version of the schema",
-            E::MalformedSchema { error, .. } => error.hint(),
-            E::RulesNotSupported { .. } => "register the schema with rules '[]'",
-            E::UnknownReducer { .. } => "use merge, replace or none",
-            E::WrongEngine { .. } => "the engine follows from the schema's $schema",
-            E::RuleFunctionsNotSupported { .. } => {
-                "express the rule as a JSON Schema, or check it before appending"
+            E::SchemaElsewhere { .. } => "register it there, or under another name",
+            E::SchemaNotNewest { .. } => "give it a version greater than all of its name",
+            E::MalformedSchema { errors, .. } => errors.first().map_or("correct the schema", BodyError::hint),
+            E::WrongEngine { .. } => {
+                "the engine follows from the schema's $schema, and has +cel/1 if there is a rule or an expression"
             }
+            E::UnknownEngine { .. } => "use a version of the software that has this engine",
+            E::RuleFunctionTaken { .. } => "a changed function is a rule of a new schema version",
             E::GrantOverAudit => "what is in ets.audit is signed with the server's key alone",
             E::GrantToServerKey { .. } => "make a local key with ets.create_local_key and grant to that",
             E::GrantToOwnOwner { .. } => "let root, or a delegate of another owner, make this grant",
@@ -228,17 +233,28 @@ impl RegistryError {
             E::SchemaReserved { name }
             | E::SchemaTaken { name }
             | E::SchemaChanged { name }
-            | E::UnknownSchema { name }
-            | E::RulesNotSupported { name }
-            | E::UnknownReducer { name }
-            | E::RuleFunctionsNotSupported { name } => json!({"schema_version": name.as_str()}),
+            | E::UnknownSchema { name } => json!({"schema_version": name.as_str()}),
+            E::SchemaElsewhere { name, domain } => {
+                json!({"schema_version": name.as_str(), "domain": domain.as_str()})
+            }
+            E::SchemaNotNewest { name, newest } => {
+                json!({"schema_version": name.as_str(), "newest": newest.as_str()})
+            }
             E::SchemaRetired { name, retired_at } => {
                 json!({"schema_version": name.as_str(), "retired_at": retired_at})
             }
-            E::MalformedSchema { name, error } => {
-                let mut detail = json!({"schema_version": name.as_str()});
-                merge(&mut detail, error.detail());
+            // The first reason stands at the top, for programs that look for one.
+            E::MalformedSchema { name, errors } => {
+                let reasons: Vec<Value> = errors.iter().map(BodyError::detail).collect();
+                let mut detail = json!({"schema_version": name.as_str(), "reasons": reasons});
+                merge(&mut detail, errors.first().map_or(json!({}), BodyError::detail));
                 detail
+            }
+            E::UnknownEngine { name, engine } => {
+                json!({"schema_version": name.as_str(), "engine": engine})
+            }
+            E::RuleFunctionTaken { name, function } => {
+                json!({"schema_version": name.as_str(), "function": function})
             }
             E::WrongEngine { name, expected } => {
                 json!({"schema_version": name.as_str(), "expected": expected})
@@ -317,18 +333,28 @@ impl fmt::Display for RegistryError {
             E::SchemaRetired { name, retired_at } => {
                 write!(f, "schema {name} was retired at registry version {retired_at}")
             }
-            E::MalformedSchema { name, error } => write!(f, "schema {name}: {error}"),
-            E::RulesNotSupported { name } => {
-                write!(f, "schema {name} has rules, which this version does not evaluate")
+            E::SchemaElsewhere { name, domain } => {
+                write!(f, "the versions before {name} belong to domain {domain}")
             }
-            E::UnknownReducer { name } => {
-                write!(f, "schema {name} has a reducer other than merge, replace and none")
+            E::SchemaNotNewest { name, newest } => {
+                write!(f, "schema {name} is not greater than {newest}, which is registered")
             }
+            E::MalformedSchema { name, errors } => match errors.split_first() {
+                None => write!(f, "schema {name} cannot be evaluated"),
+                Some((first, [])) => write!(f, "schema {name}: {first}"),
+                Some((first, more)) => write!(f, "schema {name}: {first} (and {} more)", more.len()),
+            },
             E::WrongEngine { name, expected } => {
                 write!(f, "schema {name} is recorded with another engine than {expected}")
             }
-            E::RuleFunctionsNotSupported { name } => {
-                write!(f, "schema {name}: this version does not evaluate SQL functions as rules")
+            E::UnknownEngine { name, engine } => {
+                write!(
+                    f,
+                    "schema {name} is recorded with the engine {engine:?}, which this version does not have"
+                )
+            }
+            E::RuleFunctionTaken { name, function } => {
+                write!(f, "schema {name} has the rule function {function:?} already")
             }
             E::GrantOverAudit => f.write_str("ets.audit is never granted"),
             E::GrantToServerKey { key_id } => {

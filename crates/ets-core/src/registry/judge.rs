@@ -66,6 +66,7 @@ pub(super) fn start(event: &Event) -> Result<Registry, RegistryError> {
         grants: Vec::new(),
         grants_by_key: BTreeMap::new(),
         server_keys: vec![(1, server.key_id())],
+        state_rules: BTreeMap::new(),
     };
     for domain in [DomainName::registry(), DomainName::audit()] {
         let record =
@@ -88,8 +89,17 @@ pub(super) fn start(event: &Event) -> Result<Registry, RegistryError> {
     Ok(registry)
 }
 
+/// How closely an event is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scrutiny {
+    /// As one that nobody has judged before.
+    Full,
+    /// As one that was admitted: costly judgements are not made again.
+    Admitted,
+}
+
 /// The next event: what it changes, if it may.
-pub(super) fn judge(registry: &Registry, event: &Event) -> Result<Effect, RegistryError> {
+pub(super) fn judge(registry: &Registry, event: &Event, scrutiny: Scrutiny) -> Result<Effect, RegistryError> {
     let header = &event.header;
     check_place(header, registry.version.saturating_add(1))?;
     if header.previous_hash != registry.head {
@@ -103,7 +113,7 @@ pub(super) fn judge(registry: &Registry, event: &Event) -> Result<Effect, Regist
     match kind {
         Kind::Ledger => Err(RegistryError::AlreadyStarted),
         Kind::Domain => case.domain(),
-        Kind::Schema => case.schema(),
+        Kind::Schema => case.schema(scrutiny),
         Kind::SchemaRetirement => case.schema_retirement(),
         Kind::Key => case.key(),
         Kind::KeyRotation => case.key_rotation(),
@@ -111,9 +121,7 @@ pub(super) fn judge(registry: &Registry, event: &Event) -> Result<Effect, Regist
         Kind::ServerKey => case.server_key(),
         Kind::Grant => case.grant(),
         Kind::GrantRevocation => case.grant_revocation(),
-        Kind::RuleFunction => {
-            Err(RegistryError::RuleFunctionsNotSupported { name: case.members.parsed("name")? })
-        }
+        Kind::RuleFunction => case.rule_function(),
     }
 }
 

@@ -6,7 +6,8 @@ use crate::key::KeyId;
 use crate::name::SchemaVersion;
 use crate::registry::Registry;
 use crate::registry::authority::Grant;
-use crate::registry::record::{DomainRecord, KeyRecord, SchemaRecord};
+use crate::registry::record::{DomainRecord, KeyRecord, RuleFunction, SchemaRecord};
+use crate::rule;
 use crate::time::Timestamp;
 
 /// What an admitted event changes.
@@ -14,6 +15,7 @@ pub(in crate::registry) enum Effect {
     Domain(DomainRecord),
     Schema(Box<SchemaRecord>),
     RetireSchema(SchemaVersion),
+    AddRuleFunction(SchemaVersion, RuleFunction),
     Key(Box<KeyRecord>),
     /// The new key takes over from the old one.
     Rotate {
@@ -45,11 +47,19 @@ pub(in crate::registry) fn record(registry: &mut Registry, effect: Effect) {
             registry.domains.insert(domain.domain.clone(), domain);
         }
         Effect::Schema(schema) => {
+            if rule::mention_state(&schema.rules) {
+                registry.state_rules.entry(schema.domain.clone()).or_insert(version);
+            }
             registry.schemas.insert(schema.name.clone(), *schema);
         }
         Effect::RetireSchema(name) => {
             if let Some(schema) = registry.schemas.get_mut(&name) {
                 schema.retired_at = Some(version);
+            }
+        }
+        Effect::AddRuleFunction(name, function) => {
+            if let Some(schema) = registry.schemas.get_mut(&name) {
+                schema.rule_functions.push(function);
             }
         }
         Effect::Key(key) => {
