@@ -10,11 +10,12 @@ use std::sync::Arc;
 
 use ets_core::canonical::Payload;
 use ets_core::event::{Event, EventId, Header};
+use ets_core::expression::{EventScope, Scope};
 use ets_core::hash::{Digest, event_hash};
 use ets_core::key::{self, PublicKey, Signature};
 use ets_core::name::{DomainName, SchemaVersion, StreamName};
-use ets_core::registry::{Registry, Request, SchemaRecord};
-use ets_core::schema::{Validator, violations_json};
+use ets_core::registry::{CompiledSchema, CompiledSchemas, Registry, Request, SchemaRecord};
+use ets_core::schema::violations_json;
 use ets_core::time::Timestamp;
 use serde_json::json;
 
@@ -183,10 +184,9 @@ impl Inspected {
     /// the registry, whose next event depends on its last, nor where a state is
     /// kept, nor for the ledger's first event.
     fn is_plain(&self) -> bool {
-        self.registry.as_ref().is_some_and(|registry| {
-            !is_registry(&self.domain)
-                && !registry.domain(self.domain.as_str()).is_some_and(|domain| domain.keep_state)
-        })
+        self.registry
+            .as_ref()
+            .is_some_and(|registry| !is_registry(&self.domain) && !registry.keeps_state(&self.domain))
     }
 
     fn event(self, sequence: u64, event_id: EventId, timestamp: Timestamp, registry_version: u64) -> Event {
@@ -293,8 +293,9 @@ pub fn bad_signature(current_hash: &Digest) -> Error {
 /// neither `state` nor `event.sequence`, the others in step 7; a schema with
 /// rules cannot be registered in this version.)
 fn validate(registry: &Registry, candidate: &Candidate) -> Result<()> {
-    let violations =
-        validator(schema_of(registry, &candidate.schema_version)?)?.validate(candidate.payload.value());
+    let violations = compiled(schema_of(registry, &candidate.schema_version)?)?
+        .validator
+        .validate(candidate.payload.value());
     if violations.is_empty() {
         return Ok(());
     }
@@ -309,30 +310,20 @@ fn validate(registry: &Registry, candidate: &Candidate) -> Result<()> {
     .hint("each violation names the place in the payload and the keyword of the schema"))
 }
 
-/// The compiled schema, from the backend's cache. Schema versions never change,
-/// and the cache is keyed by the hash of the schema itself.
-pub fn validator(schema: &SchemaRecord) -> Result<Arc<Validator>> {
-    VALIDATORS.with_borrow_mut(|validators| {
-        if let Some(validator) = validators.get(&schema.schema_hash) {
-            return Ok(Arc::clone(validator));
-        }
-        if validators.len() >= MAX_CACHED {
-            validators.clear();
-        }
-        let validator = Arc::new(Validator::compile(&schema.schema).map_err(|error| {
-            Error::new(sqlstate::SCHEMA, format!("schema {} cannot be compiled: {error}", schema.name))
-        })?);
-        validators.insert(schema.schema_hash, Arc::clone(&validator));
-        Ok(validator)
+/// The compiled schema, from the backend's cache, which is keyed by the hash of
+/// what it holds.
+pub fn compiled(schema: &SchemaRecord) -> Result<Arc<CompiledSchema>> {
+    SCHEMAS.with_borrow_mut(|schemas| schemas.get(schema)).map_err(|error| {
+        Error::new(sqlstate::SCHEMA, format!("schema {} cannot be compiled: {error}", schema.name))
     })
 }
 
-/// How many keys, and how many compiled schemas, a backend keeps.
+/// How many keys a backend keeps.
 const MAX_CACHED: usize = 1024;
 
 thread_local! {
     static KEYS: RefCell<HashMap<[u8; 32], PublicKey>> = RefCell::new(HashMap::new());
-    static VALIDATORS: RefCell<HashMap<Digest, Arc<Validator>>> = RefCell::new(HashMap::new());
+    static SCHEMAS: RefCell<CompiledSchemas> = RefCell::default();
 }
 
 /// The rest of step 8 after a head that moved at once: if the registry moved
@@ -390,14 +381,25 @@ fn judge_again(inspected: &Inspected, timestamp: Timestamp) -> Result<u64> {
 /// Step 7: the state after this event, where the domain keeps one.
 fn next_state(inspected: &Inspected, head: &Head) -> Result<Option<serde_json::Value>> {
     let Some(registry) = &inspected.registry else { return Ok(None) };
-    if !registry.domain(inspected.domain.as_str()).is_some_and(|domain| domain.keep_state) {
+    if !registry.keeps_state(&inspected.domain) {
         return Ok(None);
     }
-    let schema = schema_of(registry, &inspected.candidate.schema_version)?;
-    let before = head.state.as_ref().unwrap_or(&serde_json::Value::Null);
-    let after = schema.reducer.apply(before, inspected.candidate.payload.value());
-    let limits = crate::gucs::payload_limits();
-    let after = Payload::from_value(after, &limits).map_err(|error| {
+    let candidate = &inspected.candidate;
+    let schema = compiled(schema_of(registry, &candidate.schema_version)?)?;
+    let key_id = key::key_id(&candidate.public_key);
+    let scope = Scope {
+        payload: candidate.payload.value(),
+        event: EventScope {
+            schema_version: candidate.schema_version.as_str(),
+            key_id: &key_id.to_string(),
+            owner: registry.owner_at(&key_id, registry.version()).unwrap_or_default(),
+            domain: inspected.domain.as_str(),
+            stream: inspected.stream.as_str(),
+            sequence: head.sequence + 1,
+        },
+        state: head.state.as_ref().unwrap_or(&serde_json::Value::Null),
+    };
+    let after = schema.reducer.next_state(&scope, &crate::gucs::payload_limits()).map_err(|error| {
         Error::new(sqlstate::REDUCER, format!("the state after this event is refused: {error}"))
             .hint("ets.max_payload_bytes and ets.max_payload_depth limit a kept state too")
     })?;

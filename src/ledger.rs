@@ -179,7 +179,7 @@ fn fold(view: View) -> Result<Option<Arc<Registry>>> {
         check_link(&event)?;
         match &mut fold {
             None => fold = Some(Registry::start(&event)?),
-            Some(registry) => registry.apply(&event)?,
+            Some(registry) => registry.apply_admitted(&event)?,
         }
     }
     match fold {
@@ -223,7 +223,7 @@ fn extend(registry: &mut Arc<Registry>, view: View, head: Digest) -> Result<()> 
             return Err(Error::new(sqlstate::HASH, "the registry was rewritten"));
         }
         previous = event.header.current_hash;
-        Arc::make_mut(registry).apply(&event)?;
+        Arc::make_mut(registry).apply_admitted(&event)?;
     }
     Ok(())
 }

@@ -7,8 +7,7 @@ use ets_core::hash::event_hash;
 use ets_core::key::{KeyId, PublicKey};
 use ets_core::name::{DomainName, SchemaVersion};
 use ets_core::registry::payload::{self, NewSchema};
-use ets_core::registry::{Custody, Pattern};
-use ets_core::schema::engine_of;
+use ets_core::registry::{Custody, Pattern, engine_for};
 use ets_core::time::Timestamp;
 use serde_json::{Value as Json, json};
 
@@ -44,7 +43,7 @@ fn register_schema(call: &Call) -> Result<Record> {
     let (stream_pointer, schema_pointer) = (call.text(3), call.text(4));
     let rules = json_argument(call, 5, "rules")?;
     let reducer = call.required_text(6, "reducer")?;
-    let engine = engine_of(&schema).map_err(|error| schema_error(&name, &error))?;
+    let engine = engine_for(&schema, &rules, &reducer).map_err(|error| schema_error(&name, &error))?;
     let record = register(payload::schema(NewSchema {
         name: &name,
         domain: &domain,

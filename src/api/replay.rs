@@ -3,6 +3,7 @@
 
 use ets_core::canonical::{Limits, parse_json, to_jcs};
 use ets_core::event::{Event, EventId};
+use ets_core::expression::EventScope;
 use ets_core::name::{DomainName, StreamName};
 use ets_core::registry::Registry;
 use ets_core::state::{StateFold, StateRootBuilder, StreamState, state_hash};
@@ -14,7 +15,7 @@ use crate::db::{self, Row, View};
 use crate::error::{Error, Result, sqlstate};
 use crate::function::{Call, Record, Rows};
 use crate::value::{Type, Value};
-use crate::{events, ledger, rows};
+use crate::{events, gate, ledger, rows};
 
 crate::sql_functions! {
     ets_replay pg_finfo_ets_replay => replay;
@@ -194,7 +195,7 @@ impl<'a> Replayer<'a> {
         stream: Option<&StreamName>,
         mut put: impl FnMut(Replayed) -> Result<()>,
     ) -> Result<()> {
-        if !self.registry.domain(self.domain.as_str()).is_some_and(|domain| domain.keep_state) {
+        if !self.registry.keeps_state(self.domain) {
             return self.starting_from_genesis(stream, None, put);
         }
         db::scan(
@@ -231,10 +232,18 @@ impl<'a> Replayer<'a> {
                 .detail(json!({"event_id": header.event_id.to_string()}))
                 .hint("the row was changed past the gate; run ets.verify_ledger() to see what else was")
         })?;
-        fold.apply(schema.reducer, &event.payload).map_err(|error| {
+        let scope = EventScope {
+            schema_version: header.schema_version.as_str(),
+            key_id: &header.key_id.to_string(),
+            owner: self.registry.owner_at(&header.key_id, header.registry_version).unwrap_or_default(),
+            domain: header.domain.as_str(),
+            stream: header.stream.as_str(),
+            sequence: header.sequence,
+        };
+        fold.apply(&gate::compiled(schema)?.reducer, &event.payload, scope).map_err(|error| {
             Error::new(sqlstate::REDUCER, format!("after event {}, {error}", header.event_id))
-                .detail(json!({"event_id": header.event_id.to_string(), "state_bytes": error.0}))
-                .hint("use reducer none or replace for streams whose merged payloads only grow")
+                .detail(json!({"event_id": header.event_id.to_string(), "reason": error.reason()}))
+                .hint(error.hint())
         })
     }
 

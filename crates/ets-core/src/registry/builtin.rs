@@ -6,10 +6,10 @@ use std::sync::{Arc, LazyLock};
 
 use serde_json::Value;
 
+use super::compiled::engine_for;
 use super::record::SchemaRecord;
 use crate::name::{DomainName, SchemaVersion};
-use crate::schema::{Validator, engine_of};
-use crate::state::Reducer;
+use crate::schema::Validator;
 
 /// The kinds of registry event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,16 +130,19 @@ static BUILT_IN: LazyLock<BTreeMap<SchemaVersion, (SchemaRecord, Validator)>> = 
             let schema: Value = serde_json::from_str(text).expect(INVARIANT);
             let name: SchemaVersion = name.parse().expect(INVARIANT);
             let validator = Validator::compile(&schema).expect(INVARIANT);
+            let (rules, reducer) = (Value::Array(Vec::new()), "none");
+            let engine = engine_for(&schema, &rules, reducer).expect(INVARIANT);
             let record = SchemaRecord {
                 name: name.clone(),
                 domain,
-                schema_hash: SchemaRecord::hash_of(&schema),
-                engine: engine_of(&schema).expect(INVARIANT).to_owned(),
+                body_hash: SchemaRecord::body_hash_of(&schema, &rules, reducer, engine),
                 schema: Arc::new(schema),
                 stream_pointer: None,
                 schema_pointer: Some(SCHEMA_POINTER.to_owned()),
-                rules: Value::Array(Vec::new()),
-                reducer: Reducer::None,
+                rules,
+                reducer: reducer.to_owned(),
+                engine: engine.to_owned(),
+                rule_functions: Vec::new(),
                 registered_at: 1,
                 retired_at: None,
             };

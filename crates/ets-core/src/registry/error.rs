@@ -5,171 +5,14 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use super::authority::Pattern;
+use super::compiled::BodyError;
+use super::denial::Denial;
 use super::record::RouteError;
 use crate::hash::{Digest, to_hex};
 use crate::key::{KeyError, KeyId};
 use crate::name::{DomainName, SchemaVersion, StreamName};
-use crate::schema::{SchemaError, Violation, violations_json};
+use crate::schema::{Violation, violations_json};
 use crate::time::Timestamp;
-
-/// Why a key may not append an event (ET004).
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(missing_docs)] // The members say what they are: the key, and what it met.
-pub enum Denial {
-    /// No such key is registered.
-    UnknownKey { key_id: KeyId },
-    /// The key of this id is another public key.
-    OtherPublicKey { key_id: KeyId },
-    /// The key was registered later than the version that the event is judged at.
-    NotYetRegistered { key_id: KeyId, registered_at: u64 },
-    /// Revoked, itself or with a key that it was rotated out of.
-    Revoked { key_id: KeyId, revoked_at: u64 },
-    /// Another key took over.
-    Superseded { key_id: KeyId, superseded_at: u64, superseded_by: Option<KeyId> },
-    /// The event is before the key's first moment.
-    NotYetValid { key_id: KeyId, not_before: Timestamp },
-    /// The event is after the key's last moment.
-    Expired { key_id: KeyId, not_after: Timestamp },
-    /// No live grant covers domain, schema and stream.
-    NoGrant { key_id: KeyId, domain: DomainName, schema_version: SchemaVersion, stream: StreamName },
-    /// Only root signs this kind of registry event.
-    NotRoot { key_id: KeyId, schema_version: SchemaVersion },
-    /// The key's grants over `ets.registry` do not reach this domain.
-    OutsideScope { key_id: KeyId, schema_version: SchemaVersion, domain: DomainName },
-    /// Only the server's key makes statements in `ets.audit`.
-    NotServerKey { key_id: KeyId },
-    /// A rotation is signed by the key that it replaces.
-    NotItself { key_id: KeyId, replaced: KeyId },
-}
-
-impl Denial {
-    /// A word for programs.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Denial::UnknownKey { .. } => "unknown_key",
-            Denial::OtherPublicKey { .. } => "other_public_key",
-            Denial::NotYetRegistered { .. } => "not_yet_registered",
-            Denial::Revoked { .. } => "revoked",
-            Denial::Superseded { .. } => "superseded",
-            Denial::NotYetValid { .. } => "not_yet_valid",
-            Denial::Expired { .. } => "expired",
-            Denial::NoGrant { .. } => "no_grant",
-            Denial::NotRoot { .. } => "not_root",
-            Denial::OutsideScope { .. } => "outside_scope",
-            Denial::NotServerKey { .. } => "not_server_key",
-            Denial::NotItself { .. } => "not_itself",
-        }
-    }
-
-    /// The key that was refused.
-    pub fn key_id(&self) -> &KeyId {
-        match self {
-            Denial::UnknownKey { key_id }
-            | Denial::OtherPublicKey { key_id }
-            | Denial::NotYetRegistered { key_id, .. }
-            | Denial::Revoked { key_id, .. }
-            | Denial::Superseded { key_id, .. }
-            | Denial::NotYetValid { key_id, .. }
-            | Denial::Expired { key_id, .. }
-            | Denial::NoGrant { key_id, .. }
-            | Denial::NotRoot { key_id, .. }
-            | Denial::OutsideScope { key_id, .. }
-            | Denial::NotServerKey { key_id }
-            | Denial::NotItself { key_id, .. } => key_id,
-        }
-    }
-
-    /// `ET004`.
-    pub fn sqlstate(&self) -> &'static str {
-        "ET004"
-    }
-
-    /// What to do about it.
-    pub fn hint(&self) -> &'static str {
-        match self {
-            Denial::UnknownKey { .. } | Denial::NotYetRegistered { .. } => {
-                "register the key with ets.register_key and grant it authority with ets.grant_authority"
-            }
-            Denial::OtherPublicKey { .. } => "a key id is the SHA-256 of the 32 public key bytes",
-            Denial::Revoked { .. } => "revocation is final; register another key",
-            Denial::Superseded { .. } => "sign with the key that took over",
-            Denial::NotYetValid { .. } | Denial::Expired { .. } => "sign with a key that is valid now",
-            Denial::NoGrant { .. } => "grant it with ets.grant_authority",
-            Denial::NotRoot { .. } => "sign with a live key that has a grant over ets.registry with * and *",
-            Denial::OutsideScope { .. } => {
-                "sign with a key whose grant over ets.registry covers this kind of event and the domain"
-            }
-            Denial::NotServerKey { .. } => "statements in ets.audit are made by the server itself",
-            Denial::NotItself { .. } => "a key is rotated by an event that it signs itself",
-        }
-    }
-
-    /// A JSON object for programs.
-    pub fn detail(&self) -> Value {
-        let mut detail = json!({"reason": self.reason(), "key_id": self.key_id()});
-        let more = match self {
-            Denial::NotYetRegistered { registered_at, .. } => json!({"registered_at": registered_at}),
-            Denial::Revoked { revoked_at, .. } => json!({"revoked_at": revoked_at}),
-            Denial::Superseded { superseded_at, superseded_by: Some(by), .. } => {
-                json!({"superseded_at": superseded_at, "superseded_by": by})
-            }
-            Denial::NotYetValid { not_before, .. } => json!({"not_before": not_before.to_string()}),
-            Denial::Expired { not_after, .. } => json!({"not_after": not_after.to_string()}),
-            Denial::NoGrant { domain, schema_version, stream, .. } => json!({
-                "domain": domain.as_str(), "schema_version": schema_version.as_str(), "stream": stream.as_str()
-            }),
-            Denial::NotRoot { schema_version, .. } => json!({"schema_version": schema_version.as_str()}),
-            Denial::OutsideScope { schema_version, domain, .. } => {
-                json!({"schema_version": schema_version.as_str(), "domain": domain.as_str()})
-            }
-            Denial::NotItself { replaced, .. } => json!({"replaced": replaced}),
-            _ => json!({}),
-        };
-        merge(&mut detail, more);
-        detail
-    }
-}
-
-impl fmt::Display for Denial {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Denial::UnknownKey { key_id } => write!(f, "key {key_id} is not registered"),
-            Denial::OtherPublicKey { key_id } => {
-                write!(f, "key {key_id} is registered with another public key")
-            }
-            Denial::NotYetRegistered { key_id, registered_at } => {
-                write!(f, "key {key_id} was registered later, at registry version {registered_at}")
-            }
-            Denial::Revoked { key_id, revoked_at } => {
-                write!(f, "key {key_id} was revoked at registry version {revoked_at}")
-            }
-            Denial::Superseded { key_id, superseded_at, .. } => {
-                write!(f, "key {key_id} was replaced by another key at registry version {superseded_at}")
-            }
-            Denial::NotYetValid { key_id, not_before } => {
-                write!(f, "key {key_id} is not valid before {not_before}")
-            }
-            Denial::Expired { key_id, not_after } => write!(f, "key {key_id} is not valid after {not_after}"),
-            Denial::NoGrant { key_id, domain, schema_version, stream } => write!(
-                f,
-                "key {key_id} has no authority over schema {schema_version}, domain {domain}, stream {:?}",
-                stream.as_str()
-            ),
-            Denial::NotRoot { key_id, schema_version } => {
-                write!(f, "key {key_id} is not root, which alone may sign {schema_version} here")
-            }
-            Denial::OutsideScope { key_id, schema_version, domain } => {
-                write!(f, "key {key_id} may not sign {schema_version} for domain {domain}")
-            }
-            Denial::NotServerKey { key_id } => write!(f, "key {key_id} is not the server's key"),
-            Denial::NotItself { key_id, replaced } => {
-                write!(f, "key {key_id} may not rotate another key, {replaced}")
-            }
-        }
-    }
-}
-
-impl std::error::Error for Denial {}
 
 /// Why the registry does not take an event.
 #[derive(Debug, Clone, PartialEq)]
@@ -225,16 +68,18 @@ pub enum RegistryError {
     UnknownSchema { name: SchemaVersion },
     /// The schema version is retired.
     SchemaRetired { name: SchemaVersion, retired_at: u64 },
-    /// The schema cannot be evaluated.
-    MalformedSchema { name: SchemaVersion, error: SchemaError },
-    /// The schema has business rules, which this version does not evaluate.
-    RulesNotSupported { name: SchemaVersion },
-    /// Not a reducer of this version.
-    UnknownReducer { name: SchemaVersion },
-    /// The recorded engine is not the one that the schema's dialect calls for.
+    /// The other versions of this name belong to another domain.
+    SchemaElsewhere { name: SchemaVersion, domain: DomainName },
+    /// A greater version of this name is registered.
+    SchemaNotNewest { name: SchemaVersion, newest: SchemaVersion },
+    /// Schema, rules or reducer cannot be evaluated; every reason.
+    MalformedSchema { name: SchemaVersion, errors: Vec<BodyError> },
+    /// The recorded engine is not the one that schema, rules and reducer call for.
     WrongEngine { name: SchemaVersion, expected: &'static str },
-    /// SQL functions as rules, which this version does not evaluate.
-    RuleFunctionsNotSupported { name: SchemaVersion },
+    /// The recorded engine is one that this version does not have.
+    UnknownEngine { name: SchemaVersion, engine: String },
+    /// The SQL function is a rule of this schema already.
+    RuleFunctionTaken { name: SchemaVersion, function: String },
     /// `ets.audit` is never granted.
     GrantOverAudit,
     /// The server's key has authority over `ets.audit` alone.
@@ -269,10 +114,10 @@ impl RegistryError {
             | E::UnknownSchema { .. }
             | E::SchemaRetired { .. }
             | E::MalformedSchema { .. }
-            | E::RulesNotSupported { .. }
-            | E::UnknownReducer { .. }
+            | E::SchemaElsewhere { .. }
+            | E::SchemaNotNewest { .. }
             | E::WrongEngine { .. }
-            | E::RuleFunctionsNotSupported { .. } => "ET006",
+            | E::UnknownEngine { .. } => "ET006",
             E::Route(_) | E::Violations { .. } | E::BadMember { .. } => "ET007",
             E::NotRegistry { .. }
             | E::Sequence { .. }
@@ -281,7 +126,8 @@ impl RegistryError {
             | E::DomainTaken { .. }
             | E::DomainReserved { .. }
             | E::TooManyDomains { .. }
-            | E::SchemaTaken { .. } => "ET010",
+            | E::SchemaTaken { .. }
+            | E::RuleFunctionTaken { .. } => "ET010",
             E::UnknownDomain { .. } | E::NoSuchGrant { .. } => "ET011",
             E::NotLedger { .. } | E::AlreadyStarted => "ET013",
             E::GrantOverAudit
@@ -328,13 +174,14 @@ impl RegistryError {
             E::SchemaChanged { .. } => "a schema version never changes; register it under another version",
             E::UnknownSchema { .. } => "register it with ets.register_schema",
             E::SchemaRetired { .. } => "use a later version of the schema",
-            E::MalformedSchema { error, .. } => error.hint(),
-            E::RulesNotSupported { .. } => "register the schema with rules '[]'",
-            E::UnknownReducer { .. } => "use merge, replace or none",
-            E::WrongEngine { .. } => "the engine follows from the schema's $schema",
-            E::RuleFunctionsNotSupported { .. } => {
-                "express the rule as a JSON Schema, or check it before appending"
+            E::SchemaElsewhere { .. } => "register it there, or under another name",
+            E::SchemaNotNewest { .. } => "give it a version greater than all of its name",
+            E::MalformedSchema { errors, .. } => errors.first().map_or("correct the schema", BodyError::hint),
+            E::WrongEngine { .. } => {
+                "the engine follows from the schema's $schema, and has +cel/1 if there is a rule or an expression"
             }
+            E::UnknownEngine { .. } => "use a version of the software that has this engine",
+            E::RuleFunctionTaken { .. } => "a changed function is a rule of a new schema version",
             E::GrantOverAudit => "what is in ets.audit is signed with the server's key alone",
             E::GrantToServerKey { .. } => "make a local key with ets.create_local_key and grant to that",
             E::GrantToOwnOwner { .. } => "let root, or a delegate of another owner, make this grant",
@@ -386,17 +233,28 @@ impl RegistryError {
             E::SchemaReserved { name }
             | E::SchemaTaken { name }
             | E::SchemaChanged { name }
-            | E::UnknownSchema { name }
-            | E::RulesNotSupported { name }
-            | E::UnknownReducer { name }
-            | E::RuleFunctionsNotSupported { name } => json!({"schema_version": name.as_str()}),
+            | E::UnknownSchema { name } => json!({"schema_version": name.as_str()}),
+            E::SchemaElsewhere { name, domain } => {
+                json!({"schema_version": name.as_str(), "domain": domain.as_str()})
+            }
+            E::SchemaNotNewest { name, newest } => {
+                json!({"schema_version": name.as_str(), "newest": newest.as_str()})
+            }
             E::SchemaRetired { name, retired_at } => {
                 json!({"schema_version": name.as_str(), "retired_at": retired_at})
             }
-            E::MalformedSchema { name, error } => {
-                let mut detail = json!({"schema_version": name.as_str()});
-                merge(&mut detail, error.detail());
+            // The first reason stands at the top, for programs that look for one.
+            E::MalformedSchema { name, errors } => {
+                let reasons: Vec<Value> = errors.iter().map(BodyError::detail).collect();
+                let mut detail = json!({"schema_version": name.as_str(), "reasons": reasons});
+                merge(&mut detail, errors.first().map_or(json!({}), BodyError::detail));
                 detail
+            }
+            E::UnknownEngine { name, engine } => {
+                json!({"schema_version": name.as_str(), "engine": engine})
+            }
+            E::RuleFunctionTaken { name, function } => {
+                json!({"schema_version": name.as_str(), "function": function})
             }
             E::WrongEngine { name, expected } => {
                 json!({"schema_version": name.as_str(), "expected": expected})
@@ -475,18 +333,28 @@ impl fmt::Display for RegistryError {
             E::SchemaRetired { name, retired_at } => {
                 write!(f, "schema {name} was retired at registry version {retired_at}")
             }
-            E::MalformedSchema { name, error } => write!(f, "schema {name}: {error}"),
-            E::RulesNotSupported { name } => {
-                write!(f, "schema {name} has rules, which this version does not evaluate")
+            E::SchemaElsewhere { name, domain } => {
+                write!(f, "the versions before {name} belong to domain {domain}")
             }
-            E::UnknownReducer { name } => {
-                write!(f, "schema {name} has a reducer other than merge, replace and none")
+            E::SchemaNotNewest { name, newest } => {
+                write!(f, "schema {name} is not greater than {newest}, which is registered")
             }
+            E::MalformedSchema { name, errors } => match errors.split_first() {
+                None => write!(f, "schema {name} cannot be evaluated"),
+                Some((first, [])) => write!(f, "schema {name}: {first}"),
+                Some((first, more)) => write!(f, "schema {name}: {first} (and {} more)", more.len()),
+            },
             E::WrongEngine { name, expected } => {
                 write!(f, "schema {name} is recorded with another engine than {expected}")
             }
-            E::RuleFunctionsNotSupported { name } => {
-                write!(f, "schema {name}: this version does not evaluate SQL functions as rules")
+            E::UnknownEngine { name, engine } => {
+                write!(
+                    f,
+                    "schema {name} is recorded with the engine {engine:?}, which this version does not have"
+                )
+            }
+            E::RuleFunctionTaken { name, function } => {
+                write!(f, "schema {name} has the rule function {function:?} already")
             }
             E::GrantOverAudit => f.write_str("ets.audit is never granted"),
             E::GrantToServerKey { key_id } => {
@@ -518,7 +386,7 @@ impl fmt::Display for RegistryError {
 
 impl std::error::Error for RegistryError {}
 
-fn merge(detail: &mut Value, more: Value) {
+pub(super) fn merge(detail: &mut Value, more: Value) {
     if let (Value::Object(detail), Value::Object(more)) = (detail, more) {
         detail.extend(more);
     }

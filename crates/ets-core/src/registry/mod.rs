@@ -12,6 +12,8 @@
 
 mod authority;
 mod builtin;
+mod compiled;
+mod denial;
 mod error;
 mod judge;
 pub mod payload;
@@ -19,15 +21,20 @@ mod projection;
 mod record;
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 pub use authority::{Grant, Pattern, PatternError};
 pub use builtin::{
     Kind, SCHEMA_POINTER, Signer, schema as built_in_schema, schemas as built_in_schemas,
     validator as built_in_validator,
 };
-pub use error::{Denial, RegistryError};
+pub use compiled::{BodyError, CompileError, CompiledSchema, CompiledSchemas, engine_for};
+pub use denial::Denial;
+pub use error::RegistryError;
 pub use projection::{DomainRow, GrantRow, KeyRow, Rows, SchemaRow};
-pub use record::{Custody, DomainRecord, KeyRecord, Ledger, RouteError, SchemaRecord};
+pub use record::{Custody, DomainRecord, KeyRecord, Ledger, RouteError, RuleFunction, SchemaRecord};
+
+use judge::Scrutiny;
 
 use crate::event::{Event, Header};
 use crate::hash::Digest;
@@ -50,6 +57,9 @@ pub struct Registry {
     grants_by_key: BTreeMap<KeyId, Vec<usize>>,
     /// The server's keys, each with the version from which it was.
     server_keys: Vec<(u64, KeyId)>,
+    /// The domains with a schema, retired or not, whose rules mention `state`, and
+    /// the version that registered the first such schema.
+    state_rules: BTreeMap<DomainName, u64>,
 }
 
 /// An event to be judged by [`Registry::authorize`].
@@ -101,7 +111,7 @@ impl Registry {
     /// # Errors
     /// [`RegistryError`], the first thing wrong.
     pub fn check(&self, event: &Event) -> Result<(), RegistryError> {
-        judge::judge(self, event).map(drop)
+        judge::judge(self, event, Scrutiny::Full).map(drop)
     }
 
     /// [`Registry::check`], then records the event. A refused event changes nothing.
@@ -109,7 +119,23 @@ impl Registry {
     /// # Errors
     /// [`RegistryError`], the first thing wrong.
     pub fn apply(&mut self, event: &Event) -> Result<(), RegistryError> {
-        let effect = judge::judge(self, event)?;
+        self.apply_with(event, Scrutiny::Full)
+    }
+
+    /// [`Registry::apply`] of an event that was admitted before, read back to know
+    /// what holds. What is costly to judge is taken as judged: whether a schema,
+    /// its rules and its reducer compile, and accept what their predecessor
+    /// accepted. Verification takes nothing as judged, and uses
+    /// [`Registry::apply`].
+    ///
+    /// # Errors
+    /// [`RegistryError`], the first thing wrong.
+    pub fn apply_admitted(&mut self, event: &Event) -> Result<(), RegistryError> {
+        self.apply_with(event, Scrutiny::Admitted)
+    }
+
+    fn apply_with(&mut self, event: &Event, scrutiny: Scrutiny) -> Result<(), RegistryError> {
+        let effect = judge::judge(self, event, scrutiny)?;
         self.version = event.header.sequence;
         self.head = event.header.current_hash;
         judge::record(self, effect);
@@ -205,6 +231,14 @@ impl Registry {
         self.schemas.get(name).or_else(|| builtin::schema(name))
     }
 
+    /// The greatest version of a user's schema of this name, retired or not.
+    pub fn newest_of(&self, name: &str) -> Option<&SchemaRecord> {
+        let start = format!("{name}/");
+        let versions = self.schemas.range::<str, _>((Bound::Included(start.as_str()), Bound::Unbounded));
+        let versions = versions.take_while(|(version, _)| version.as_str().starts_with(&start));
+        versions.map(|(_, record)| record).max_by_key(|record| record.name.numbers())
+    }
+
     /// The schema that an event may name that is judged at a registry version.
     ///
     /// # Errors
@@ -227,6 +261,33 @@ impl Registry {
     /// A domain, a user's or a reserved one.
     pub fn domain(&self, name: &str) -> Option<&DomainRecord> {
         self.domains.get(name)
+    }
+
+    /// Whether the state of each stream of a domain is kept: the domain says so, or
+    /// a rule of one of its schemas mentions `state`. A retired schema counts: its
+    /// domain does not stop keeping.
+    pub fn keeps_state(&self, domain: &DomainName) -> bool {
+        self.keeps_state_since(domain).is_some()
+    }
+
+    /// The registry version from which on a domain's states are kept: the gate has
+    /// reduced the events that were judged at it or later.
+    pub fn keeps_state_since(&self, domain: &DomainName) -> Option<u64> {
+        let kept = self.domains.get(domain).filter(|record| record.keep_state);
+        let asked = self.state_rules.get(domain).copied();
+        kept.map(|record| record.registered_at).or(asked)
+    }
+
+    /// Whether a rule of one of a domain's schemas mentions `state`.
+    pub(crate) fn rules_need_state(&self, domain: &DomainName) -> bool {
+        self.state_rules.contains_key(domain)
+    }
+
+    /// Whose key it is, if it was registered by a registry version. A key never
+    /// changes its owner.
+    pub fn owner_at(&self, key_id: &KeyId, version: u64) -> Option<&str> {
+        let key = self.keys.get(key_id).filter(|key| key.registered_at <= version);
+        key.map(|key| key.owner.as_str())
     }
 
     /// The domains that a registry tree of this size has created, the reserved

@@ -52,9 +52,9 @@ pub struct NewSchema<'a> {
     pub schema_pointer: Option<&'a str>,
     /// The business rules, an array.
     pub rules: Value,
-    /// The reducer.
+    /// `merge`, `replace`, `none` or an expression.
     pub reducer: &'a str,
-    /// As [`crate::schema::engine_of`] says of the schema.
+    /// As [`super::engine_for`] says.
     pub engine: &'a str,
 }
 

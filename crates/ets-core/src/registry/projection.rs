@@ -148,7 +148,7 @@ fn schema_row(schema: &SchemaRecord) -> SchemaRow {
         stream_pointer: schema.stream_pointer.clone(),
         schema_pointer: schema.schema_pointer.clone(),
         rules: schema.rules.clone(),
-        reducer: schema.reducer.to_string(),
+        reducer: schema.reducer.clone(),
         engine: schema.engine.clone(),
         registered_at: schema.registered_at,
         retired_at: schema.retired_at,

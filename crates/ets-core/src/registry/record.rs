@@ -5,12 +5,11 @@ use std::sync::Arc;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::compiled::{CompileError, CompiledSchema};
 use crate::canonical;
 use crate::hash::{Digest, sha256};
 use crate::key::KeyId;
 use crate::name::{DomainName, Origin, SchemaVersion, StreamName};
-use crate::schema::{SchemaError, Validator};
-use crate::state::Reducer;
 use crate::time::Timestamp;
 
 /// What the first event says of the ledger.
@@ -111,28 +110,66 @@ pub struct SchemaRecord {
     pub domain: DomainName,
     /// The JSON Schema.
     pub schema: Arc<Value>,
-    /// SHA-256 of the schema's JCS text: what a cache of compiled schemas is keyed by.
-    pub schema_hash: Digest,
     /// RFC 6901 pointer to the string that names the stream; `main` without one.
     pub stream_pointer: Option<String>,
     /// RFC 6901 pointer to the string that must be the schema's own name.
     pub schema_pointer: Option<String>,
     /// The business rules, an array.
     pub rules: Value,
-    /// How an event changes its stream's state.
-    pub reducer: Reducer,
-    /// Dialect and profile that the schema is evaluated with.
+    /// How an event changes its stream's state: what [`crate::state::Reducer::compile`] reads.
+    pub reducer: String,
+    /// Dialect and profiles that schema, rules and reducer are evaluated with, as
+    /// [`super::engine_for`] says.
     pub engine: String,
+    /// SHA-256 of schema, rules, reducer and engine: what a cache of compiled
+    /// schemas is keyed by.
+    pub body_hash: Digest,
+    /// SQL functions that are rules too, in the order of their registration.
+    pub rule_functions: Vec<RuleFunction>,
     /// The registry version that registered it.
     pub registered_at: u64,
     /// The registry version that retired it: no new events from then on.
     pub retired_at: Option<u64>,
 }
 
+/// An SQL function that is a rule of a schema version. Only the database that has
+/// it can evaluate it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleFunction {
+    /// Its name, schema-qualified, with its argument types.
+    pub function: String,
+    /// SHA-256 of its source, without which it is not called.
+    pub prosrc_sha256: Digest,
+    /// The registry version from which events have to satisfy it.
+    pub registered_at: u64,
+}
+
 impl SchemaRecord {
-    /// SHA-256 of a schema's JCS text.
-    pub fn hash_of(schema: &Value) -> Digest {
-        sha256(&[canonical::to_jcs(schema).as_bytes()])
+    /// `SHA256( JCS({"engine":…,"reducer":…,"rules":…,"schema":…}) )`.
+    pub fn body_hash_of(schema: &Value, rules: &Value, reducer: &str, engine: &str) -> Digest {
+        let mut text = String::from("{\"engine\":");
+        canonical::write_string(&mut text, engine);
+        text.push_str(",\"reducer\":");
+        canonical::write_string(&mut text, reducer);
+        text.push_str(",\"rules\":");
+        canonical::write_jcs(&mut text, rules);
+        text.push_str(",\"schema\":");
+        canonical::write_jcs(&mut text, schema);
+        text.push('}');
+        sha256(&[text.as_bytes()])
+    }
+
+    /// The SQL functions that an event judged at a registry version has to satisfy.
+    pub fn rule_functions_at(&self, version: u64) -> impl Iterator<Item = &RuleFunction> {
+        self.rule_functions.iter().filter(move |function| function.registered_at <= version)
+    }
+
+    /// Whether it says the same as `other`, whatever became of them since.
+    pub fn has_same_body(&self, other: &SchemaRecord) -> bool {
+        self.domain == other.domain
+            && self.stream_pointer == other.stream_pointer
+            && self.schema_pointer == other.schema_pointer
+            && self.body_hash == other.body_hash
     }
 
     /// The stream that an event of this payload belongs to.
@@ -164,12 +201,13 @@ impl SchemaRecord {
         }
     }
 
-    /// Compiles the schema.
+    /// Compiles schema, rules and reducer.
     ///
     /// # Errors
-    /// [`SchemaError`], never for a schema that a registry has accepted.
-    pub fn compile(&self) -> Result<Validator, SchemaError> {
-        Validator::compile(&self.schema)
+    /// [`CompileError`]; of a schema that a registry of this version has
+    /// accepted, never.
+    pub fn compile(&self) -> Result<CompiledSchema, CompileError> {
+        CompiledSchema::of(self)
     }
 }
 

@@ -1,21 +1,22 @@
 //! The events of streams, one after the other, as they are stored.
 
-use std::collections::HashSet;
-
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::finding::{Finding, FindingClass, Flaw};
-use super::judge::{self, Memory};
+use super::judge::{self, Memory, Signatures};
 use super::raw::RawEvent;
 use super::registry::VerifiedRegistry;
+use super::rules::{RuleReplay, States};
 use crate::event::{Event, EventId};
 use crate::hash::{Digest, genesis_hash};
-use crate::name::{DomainName, SchemaVersion, StreamName};
+use crate::name::{DomainName, StreamName};
 use crate::registry::Registry;
 use crate::time::Timestamp;
 
 /// Makes the gate's checks again on stored rows, which come in the order of
-/// domain, stream and sequence. After a bad row it goes on from what the row
+/// domain, stream and sequence. Rules that mention `state` are judged on the state
+/// that the rows themselves make, from each stream's first. After a bad row it goes on from what the row
 /// says, so that one change is one row's findings and not all its successors'.
 pub struct ChainVerifier<'r> {
     ledger_id: Uuid,
@@ -23,8 +24,18 @@ pub struct ChainVerifier<'r> {
     damaged_from: Option<u64>,
     memory: Memory,
     at: Option<Position>,
-    /// Schemas whose rules have been reported as not evaluated.
-    rules_reported: HashSet<SchemaVersion>,
+    rules: RuleReplay,
+    signatures: Signatures,
+    judgement: Judgement,
+}
+
+/// What of an event is judged by the registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Judgement {
+    /// Authority, schema and rules; states where rules need them.
+    Gate,
+    /// Rules, and every state.
+    Replay,
 }
 
 /// How far a [`ChainVerifier`] has come in a stream.
@@ -56,8 +67,52 @@ impl<'r> ChainVerifier<'r> {
             damaged_from: None,
             memory: Memory::default(),
             at: None,
-            rules_reported: HashSet::new(),
+            rules: RuleReplay::default(),
+            signatures: Signatures::Verified,
+            judgement: Judgement::Gate,
         }
+    }
+
+    /// The verifier as a replayer: it leaves authority and JSON Schemas to others,
+    /// and computes every state.
+    pub(crate) fn replaying(self) -> Self {
+        ChainVerifier { judgement: Judgement::Replay, ..self }
+    }
+
+    /// The verifier without the one check that is dear.
+    pub(crate) fn trusting_signatures(self) -> Self {
+        ChainVerifier { signatures: Signatures::Trusted, ..self }
+    }
+
+    /// Goes on after an event of a stream whose sequence, hash and state after it
+    /// were kept.
+    pub(crate) fn resume(
+        &mut self,
+        domain: &DomainName,
+        stream: &StreamName,
+        (sequence, head): (u64, Digest),
+        state: Value,
+    ) {
+        self.at = Some(Position {
+            domain: domain.to_string(),
+            stream: stream.to_string(),
+            sequence,
+            heads: vec![head],
+            last_event_id: None,
+            timestamp: None,
+            registry_version: 0,
+        });
+        self.rules.resume(state);
+    }
+
+    /// The state after the last row; none if it is not known.
+    pub(crate) fn state(&self) -> Option<&Value> {
+        self.registry.and(self.rules.state())
+    }
+
+    /// As [`ChainVerifier::state`], without a copy.
+    pub(crate) fn take_state(&mut self) -> Option<Value> {
+        self.registry.and(self.rules.take_state())
     }
 
     /// A verifier for rows that are judged by what a [`super::RegistryVerifier`]
@@ -95,7 +150,7 @@ impl<'r> ChainVerifier<'r> {
     /// Verifies the next event.
     pub fn push(&mut self, event: &Event, findings: &mut Vec<Finding>) {
         let header = &event.header;
-        let mut flaws = judge::integrity(event, &mut self.memory);
+        let mut flaws = judge::integrity(event, self.signatures, &mut self.memory);
         let intact = flaws.is_empty();
         let gap = self.advance(header.domain.as_str(), header.stream.as_str(), header.sequence);
         let Some(at) = self.at.as_mut() else { return };
@@ -118,6 +173,8 @@ impl<'r> ChainVerifier<'r> {
                 ),
             );
         }
+        // What was said, and in which order; the rest is the server's word.
+        let sound = flaws.is_empty() && gap.missing_from.is_none();
         if at.last_event_id.is_some_and(|last| header.event_id <= last) {
             flaws.push(Flaw::tampering("event_id", "event_id is not greater than the one before").compared(
                 at.last_event_id.map_or(String::new(), |id| format!("more than {id}")),
@@ -163,31 +220,38 @@ impl<'r> ChainVerifier<'r> {
         }
 
         flaws.extend(self.judge(event));
+        if !sound {
+            self.rules.lose("an event before it is damaged or missing");
+        }
         findings.extend(flaws.into_iter().map(|flaw| flaw.of(header)));
     }
 
-    /// Authority and schema. The registry's own events are judged as it is folded.
+    /// Authority, schema and rules. The registry's own events are judged as it is
+    /// folded, and leave its state null.
     fn judge(&mut self, event: &Event) -> Vec<Flaw> {
         let header = &event.header;
         let Some(registry) = self.registry.filter(|_| header.domain.as_str() != crate::name::REGISTRY) else {
             return Vec::new();
         };
         let lacks_events = self.damaged_from.is_some_and(|from| from <= header.registry_version);
-        let mut flaws = Vec::from_iter(judge::authority(registry, header).filter(|_| !lacks_events));
+        let is_gate = self.judgement == Judgement::Gate;
+        let mut flaws = Vec::new();
+        if is_gate {
+            flaws.extend(judge::authority(registry, header).filter(|_| !lacks_events));
+        }
         match registry.schema_at(&header.schema_version, header.registry_version) {
-            Err(_) if lacks_events => {}
             Err(error) => {
-                flaws.push(Flaw::new(FindingClass::Schema, "schema_version", error.to_string()));
+                self.rules.lose("the schema of an event before it is not known");
+                if !lacks_events {
+                    flaws.push(Flaw::new(FindingClass::Schema, "schema_version", error.to_string()));
+                }
             }
             Ok(record) => {
-                flaws.extend(judge::schema(record, event, &mut self.memory));
-                if judge::has_rules(record) && self.rules_reported.insert(header.schema_version.clone()) {
-                    flaws.push(Flaw::new(
-                        FindingClass::Unverifiable,
-                        "rules",
-                        format!("the rules of {} are not evaluated", header.schema_version),
-                    ));
+                if is_gate {
+                    flaws.extend(judge::schema(record, event, &mut self.memory));
                 }
+                let states = if is_gate { States::WhereRulesNeedThem } else { States::All };
+                flaws.extend(self.rules.push(registry, record, event, states, &mut self.memory));
             }
         }
         flaws
@@ -204,6 +268,7 @@ impl<'r> ChainVerifier<'r> {
         }
         at.heads = row.current_hash.and_then(|bytes| Digest::try_from(bytes).ok()).into_iter().collect();
         at.last_event_id = row.event_id.and_then(EventId::from_uuid).or(at.last_event_id);
+        self.rules.lose("an event before it is damaged or missing");
     }
 
     /// Moves to `sequence` of a stream, from its genesis if it is a new stream.
@@ -223,6 +288,7 @@ impl<'r> ChainVerifier<'r> {
                 timestamp: None,
                 registry_version: 0,
             });
+            self.rules.start();
         }
         let Some(at) = self.at.as_mut() else { return Gap::default() };
         let expected = at.sequence.saturating_add(1);
@@ -233,6 +299,7 @@ impl<'r> ChainVerifier<'r> {
         };
         if gap.missing_from.is_some() || gap.repeated {
             at.heads.clear();
+            self.rules.lose("an event before it is damaged or missing");
         }
         at.sequence = at.sequence.max(sequence);
         gap

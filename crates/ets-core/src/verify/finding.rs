@@ -41,6 +41,8 @@ pub enum FindingClass {
     LateAuthority,
     /// The payload does not fit its schema, or the schema the event.
     Schema,
+    /// A business rule is not true of the event, or its reducer fails.
+    Rule,
     /// A table derived from the registry or from events differs from them.
     Projection,
     /// A tree, root or checkpoint differs from the rows.
@@ -61,6 +63,7 @@ impl FindingClass {
             FindingClass::Authority => "authority",
             FindingClass::LateAuthority => "late_authority",
             FindingClass::Schema => "schema",
+            FindingClass::Rule => "rule",
             FindingClass::Projection => "projection",
             FindingClass::Seal => "seal",
             FindingClass::Unsealed => "unsealed",

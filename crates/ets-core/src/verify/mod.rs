@@ -16,6 +16,7 @@ mod judge;
 mod proof;
 mod raw;
 mod registry;
+mod rules;
 
 pub use chain::{ChainVerifier, Position};
 pub use document::verify_document;

@@ -3,7 +3,8 @@
 
 use super::document::{judged, verify_document};
 use super::finding::{FindingClass, Flaw};
-use super::judge::{self, Memory};
+use super::judge::{self, Memory, Signatures};
+use super::rules::{RuleReplay, States};
 use super::{ChainVerifier, Check, checkpoint};
 use crate::bundle::{Checkpoint, Evidence, Proof, ProofBundle, RegistryEntry, RegistryPart, StreamBundle};
 use crate::event::Event;
@@ -78,7 +79,11 @@ pub fn verify_proof_bundle(bundle: &ProofBundle, trust: &Trust) -> Vec<Check> {
     checks.push(check);
     let mut memory = Memory::default();
     checks.push(authority(event, evidence, registry.as_ref()));
-    checks.extend(schema(event, evidence, registry.as_ref(), &mut memory));
+    let mut replay = RuleReplay::default();
+    if event.header.sequence > 1 {
+        replay.lose("the bundle holds no other event of its stream");
+    }
+    checks.extend(schema(event, evidence, registry.as_ref(), &mut replay, &mut memory));
     checks.extend(checkpoint::checks(event, evidence, registry.as_ref(), trust));
     checks
 }
@@ -100,12 +105,12 @@ pub fn verify_stream_bundle(bundle: &StreamBundle, trust: &Trust) -> Vec<Check> 
     checks.push(check);
     let mut memory = Memory::default();
     checks.push(worst(bundle.events.iter().map(|event| authority(event, evidence, registry.as_ref()))));
-    let mut schemas = Vec::new();
-    let mut rules = Vec::new();
+    let mut replay = RuleReplay::default();
+    let (mut schemas, mut rules) = (Vec::new(), Vec::new());
     for event in &bundle.events {
-        for check in schema(event, evidence, registry.as_ref(), &mut memory) {
-            if check.name == "schema" { schemas.push(check) } else { rules.push(check) }
-        }
+        let [schema, rule] = schema(event, evidence, registry.as_ref(), &mut replay, &mut memory);
+        schemas.push(schema);
+        rules.push(rule);
     }
     checks.push(worst(schemas));
     checks.push(worst(rules));
@@ -221,8 +226,10 @@ fn try_fold(part: &RegistryPart, root: &TrustRoot) -> Result<Registry, String> {
     for (index, entry) in part.events.iter().enumerate() {
         let at = |detail: String| format!("registry event {}: {detail}", index + 1);
         let flaws = match entry {
-            RegistryEntry::Event(event) => judge::integrity(event, &mut memory),
-            RegistryEntry::Header(header) => judge::header_integrity(header, &mut memory),
+            RegistryEntry::Event(event) => judge::integrity(event, Signatures::Verified, &mut memory),
+            RegistryEntry::Header(header) => {
+                judge::header_integrity(header, Signatures::Verified, &mut memory)
+            }
         };
         if let Some(flaw) = flaws.into_iter().next() {
             return Err(at(flaw.detail));
@@ -248,6 +255,8 @@ fn try_fold(part: &RegistryPart, root: &TrustRoot) -> Result<Registry, String> {
             // That a schema retires which the bundle leaves out is nobody's concern here.
             (Some(registry), RegistryEntry::Event(event)) => match registry.apply(event) {
                 Err(RegistryError::UnknownSchema { .. }) if schemas_omitted => registry.skip(header),
+                // What is judged by it cannot be judged here; the rest can.
+                Err(RegistryError::UnknownEngine { .. }) => registry.apply_admitted(event),
                 applied => applied,
             }
             .map_err(|error| at(error.to_string()))?,
@@ -298,16 +307,19 @@ fn authority(event: &Event, evidence: &Evidence, registry: Option<&Registry>) ->
     }
 }
 
-/// The checks `schema` and `rules`.
+/// The checks `schema` and `rules`, of the next event that `replay` meets.
 fn schema(
     event: &Event,
     evidence: &Evidence,
     registry: Option<&Registry>,
+    replay: &mut RuleReplay,
     memory: &mut Memory,
 ) -> [Check; 2] {
     let header = &event.header;
-    let unknown =
-        |detail: String| [Check::unknown("schema", detail.clone()), Check::unknown("rules", detail)];
+    let mut unknown = |detail: String| {
+        replay.lose("the schema of an event before it is not known");
+        [Check::unknown("schema", detail.clone()), Check::unknown("rules", detail)]
+    };
     let Some(registry) = registry else { return unknown("there is no registry to judge by".into()) };
     let omits = |kind| {
         evidence.registry.events.iter().any(
@@ -320,10 +332,8 @@ fn schema(
             return unknown(format!("the bundle does not carry the schema {}", header.schema_version));
         }
         Err(error) => {
-            return [
-                Check::failed("schema", error.to_string()),
-                Check::unknown("rules", "there is no schema"),
-            ];
+            let [_, rules] = unknown("there is no schema".into());
+            return [Check::failed("schema", error.to_string()), rules];
         }
     };
     let flaws = judge::schema(record, event, memory);
@@ -340,12 +350,17 @@ fn schema(
         };
         Check::passed("schema", format!("the payload fits {}; {word}", header.schema_version))
     };
-    let rules = if judge::has_rules(record) {
-        Check::unknown("rules", format!("the rules of {} are not evaluated", header.schema_version))
+    let flaws = replay.push(registry, record, event, States::WhereRulesNeedThem, memory);
+    let rules = if let Some(flaw) = flaws.iter().find(|flaw| flaw.class != FindingClass::Unverifiable) {
+        Check::failed("rules", format!("event {}: {}", header.sequence, flaw.detail))
+    } else if let Some(flaw) = flaws.first() {
+        Check::unknown("rules", format!("event {}: {}", header.sequence, flaw.detail))
     } else if omits(Kind::RuleFunction.as_str()) {
         Check::unknown("rules", "the bundle leaves out a rule function, perhaps of this schema")
     } else {
-        Check::passed("rules", format!("{} has no rules", header.schema_version))
+        let has_rules = record.rules.as_array().is_none_or(|rules| !rules.is_empty());
+        let words = if has_rules { "the rules hold of" } else { "there are no rules for" };
+        Check::passed("rules", format!("{words} {}", header.schema_version))
     };
     [schema, rules]
 }

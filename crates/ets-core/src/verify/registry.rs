@@ -63,7 +63,16 @@ impl RegistryVerifier {
                     self.damaged_from.get_or_insert(registry.version().saturating_add(1));
                 }
                 registry.resume_at(before, event.header.previous_hash);
-                registry.apply(&event)
+                match registry.apply(&event) {
+                    // Whoever has the engine may find it right, so it stays in the
+                    // registry; what is judged by it cannot be judged here.
+                    Err(error @ RegistryError::UnknownEngine { .. }) => {
+                        let flaw = Flaw::new(FindingClass::Unverifiable, "registry", error.to_string());
+                        findings.push(flaw.of(&event.header));
+                        registry.apply_admitted(&event)
+                    }
+                    applied => applied,
+                }
             }
         };
         let Err(error) = applied else { return };
