@@ -85,7 +85,8 @@ CREATE TABLE ets.schema_version (
   reducer         text NOT NULL,
   engine          text NOT NULL,
   registered_at   bigint NOT NULL,
-  retired_at      bigint
+  retired_at      bigint,
+  rule_functions  jsonb NOT NULL
 );
 COMMENT ON TABLE ets.schema_version IS 'Schema versions, as the registry''s events made them; a projection, written by the gate alone';
 

@@ -75,6 +75,8 @@ pub mod sqlstate {
     pub const SCHEMA: &CStr = c"ET006";
     /// The payload violates its schema.
     pub const VIOLATION: &CStr = c"ET007";
+    /// The payload violates a business rule.
+    pub const RULE: &CStr = c"ET008";
     /// The ledger is append-only.
     pub const APPEND_ONLY: &CStr = c"ET009";
     /// A server-assigned field is wrong, not the caller's to set, or taken.
@@ -329,6 +331,8 @@ impl From<RegistryError> for Error {
             "ET005" => sqlstate::HEAD,
             "ET006" => sqlstate::SCHEMA,
             "ET007" => sqlstate::VIOLATION,
+            "ET008" => sqlstate::RULE,
+            "ET014" => sqlstate::REDUCER,
             "ET011" => sqlstate::NOT_FOUND,
             "ET013" => sqlstate::STATE,
             "ET016" => c"ET016",

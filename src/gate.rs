@@ -4,25 +4,26 @@
 //! Cheap checks come first, the signature before any lock, the head's lock last.
 //! `inspect` is steps 1 to 5 and touches no row; `place` is steps 6 to 8.
 
+pub mod semantics;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use ets_core::canonical::Payload;
 use ets_core::event::{Event, EventId, Header};
-use ets_core::expression::{EventScope, Scope};
 use ets_core::hash::{Digest, event_hash};
 use ets_core::key::{self, PublicKey, Signature};
 use ets_core::name::{DomainName, SchemaVersion, StreamName};
-use ets_core::registry::{CompiledSchema, CompiledSchemas, Registry, Request, SchemaRecord};
-use ets_core::schema::violations_json;
+use ets_core::registry::{Registry, Request, SchemaRecord};
 use ets_core::time::Timestamp;
-use serde_json::json;
+use semantics::Subject;
+use serde_json::{Value as Json, json};
 
 use crate::db::View;
 use crate::error::{Error, Result, sqlstate};
 use crate::transaction::{self, Head};
-use crate::{clock, events, heads, ledger, projections};
+use crate::{clock, events, heads, history, ledger, projections};
 
 /// What an application gives: the rest of an event is the server's to assign.
 pub struct Candidate {
@@ -60,6 +61,8 @@ pub struct Inspected {
     pub stream: StreamName,
     /// Its hash.
     pub current_hash: Digest,
+    /// Whether its schema has rules that only step 7 can judge.
+    needs_head: bool,
     judged_at: Timestamp,
 }
 
@@ -92,8 +95,23 @@ pub fn inspect_with(
     };
     let current_hash = event_hash(candidate.payload.canonical().as_bytes(), &candidate.previous_hash);
     verify(&candidate, &current_hash)?;
-    validate(&registry, &candidate)?;
-    Ok(Inspected { candidate, registry: Some(registry), domain, stream, current_hash, judged_at: now })
+    let needs_head = {
+        let subject = subject(&registry, &candidate, &domain, &stream)?;
+        subject.check_without_head()?;
+        subject.needs_head()
+    };
+    if candidate.schema_version.as_str() == history::REGISTRATION {
+        history::check(&registry, candidate.payload.value())?;
+    }
+    Ok(Inspected {
+        candidate,
+        registry: Some(registry),
+        domain,
+        stream,
+        current_hash,
+        needs_head,
+        judged_at: now,
+    })
 }
 
 /// Steps 6 to 8: the event as it will be stored. Its stream's head is locked,
@@ -187,6 +205,12 @@ impl Inspected {
         self.registry
             .as_ref()
             .is_some_and(|registry| !is_registry(&self.domain) && !registry.keeps_state(&self.domain))
+    }
+
+    /// The event as step 7 judges it, by a registry that may be newer than the one
+    /// of step 5.
+    fn subject<'a>(&'a self, registry: &'a Registry) -> Result<Subject<'a>> {
+        subject(registry, &self.candidate, &self.domain, &self.stream)
     }
 
     fn event(self, sequence: u64, event_id: EventId, timestamp: Timestamp, registry_version: u64) -> Event {
@@ -289,33 +313,16 @@ pub fn bad_signature(current_hash: &Digest) -> Error {
     .hint("sign the 32 bytes of current_hash = SHA256(JCS(payload) || previous_hash); ets.prepare shows them")
 }
 
-/// Step 5: the JSON Schema. (Rules come after it, here those that mention
-/// neither `state` nor `event.sequence`, the others in step 7; a schema with
-/// rules cannot be registered in this version.)
-fn validate(registry: &Registry, candidate: &Candidate) -> Result<()> {
-    let violations = compiled(schema_of(registry, &candidate.schema_version)?)?
-        .validator
-        .validate(candidate.payload.value());
-    if violations.is_empty() {
-        return Ok(());
-    }
-    Err(Error::new(
-        sqlstate::VIOLATION,
-        format!("the payload violates schema {} in {} places", candidate.schema_version, violations.len()),
-    )
-    .detail(json!({
-        "schema_version": candidate.schema_version.as_str(),
-        "violations": violations_json(&violations),
-    }))
-    .hint("each violation names the place in the payload and the keyword of the schema"))
-}
-
-/// The compiled schema, from the backend's cache, which is keyed by the hash of
-/// what it holds.
-pub fn compiled(schema: &SchemaRecord) -> Result<Arc<CompiledSchema>> {
-    SCHEMAS.with_borrow_mut(|schemas| schemas.get(schema)).map_err(|error| {
-        Error::new(sqlstate::SCHEMA, format!("schema {} cannot be compiled: {error}", schema.name))
-    })
+/// The event as steps 5 and 7 judge it.
+fn subject<'a>(
+    registry: &'a Registry,
+    candidate: &'a Candidate,
+    domain: &'a DomainName,
+    stream: &'a StreamName,
+) -> Result<Subject<'a>> {
+    let schema = schema_of(registry, &candidate.schema_version)?;
+    let key_id = key::key_id(&candidate.public_key);
+    Subject::new(registry, schema, &candidate.payload, &key_id, domain, stream)
 }
 
 /// How many keys a backend keeps.
@@ -323,14 +330,17 @@ const MAX_CACHED: usize = 1024;
 
 thread_local! {
     static KEYS: RefCell<HashMap<[u8; 32], PublicKey>> = RefCell::new(HashMap::new());
-    static SCHEMAS: RefCell<CompiledSchemas> = RefCell::default();
 }
 
-/// The rest of step 8 after a head that moved at once: if the registry moved
-/// since step 3, step 3 again.
+/// Steps 7 and 8 after a head that moved at once: nothing of it is kept if one of
+/// them refuses.
 fn follow_registry(inspected: Inspected, mut head: Head) -> Result<(Event, Head)> {
     let timestamp = head.last_timestamp;
-    let version = judge_again(&inspected, timestamp)?;
+    let registry = judge_again(&inspected, timestamp)?;
+    if let (true, Some(registry)) = (inspected.needs_head, &registry) {
+        inspected.subject(registry)?.check_with_head(head.sequence, &Json::Null)?;
+    }
+    let version = version_of(registry.as_deref());
     if version != head.registry_version {
         head.registry_version = version;
         head.dirty = true;
@@ -349,11 +359,13 @@ fn advance(inspected: Inspected) -> Result<(Event, Head)> {
     let event_id = next_id(inspected.candidate.event_id, head.last_event_id)?;
     check_still_free(&inspected, event_id)?;
     let timestamp = inspected.judged_at.max(head.last_timestamp);
-    let version = judge_again(&inspected, timestamp)?;
-    if let Some(state) = next_state(&inspected, &head)? {
-        head.state = Some(state);
+    let registry = judge_again(&inspected, timestamp)?;
+    let sequence = head.sequence + 1;
+    if let Some(registry) = &registry {
+        judge_on_state(&inspected, registry, sequence, &mut head)?;
     }
-    let event = inspected.event(head.sequence + 1, event_id, timestamp, version);
+    let version = version_of(registry.as_deref());
+    let event = inspected.event(sequence, event_id, timestamp, version);
     if is_registry(&event.header.domain) {
         register(&event)?;
     }
@@ -366,44 +378,40 @@ fn advance(inspected: Inspected) -> Result<(Event, Head)> {
     Ok((event, head))
 }
 
+/// Step 7: the rules that need the head, and the state after this event where the
+/// domain keeps one.
+fn judge_on_state(inspected: &Inspected, registry: &Registry, sequence: u64, head: &mut Head) -> Result<()> {
+    let keeps_state = registry.keeps_state(&inspected.domain);
+    if !keeps_state && !inspected.needs_head {
+        return Ok(());
+    }
+    let subject = inspected.subject(registry)?;
+    let before = if keeps_state {
+        semantics::state_before(registry, &inspected.domain, &inspected.stream, head)?
+    } else {
+        Json::Null
+    };
+    subject.check_with_head(sequence, &before)?;
+    if keeps_state {
+        head.state = Some(subject.next_state(sequence, &before)?);
+    }
+    Ok(())
+}
+
 /// Step 3 again, if the registry has moved since or the time is another one: the
-/// registry version that the event is judged against.
-fn judge_again(inspected: &Inspected, timestamp: Timestamp) -> Result<u64> {
-    let Some(judged) = &inspected.registry else { return Ok(0) };
+/// registry that the event is judged against; none for the ledger's first event.
+fn judge_again(inspected: &Inspected, timestamp: Timestamp) -> Result<Option<Arc<Registry>>> {
+    let Some(judged) = &inspected.registry else { return Ok(None) };
     let registry = ledger::registry(View::Latest)?;
     if registry.version() != judged.version() || timestamp != inspected.judged_at {
         schema_of(&registry, &inspected.candidate.schema_version)?;
         authorize(&registry, &inspected.candidate, &inspected.domain, &inspected.stream, timestamp)?;
     }
-    Ok(registry.version())
+    Ok(Some(registry))
 }
 
-/// Step 7: the state after this event, where the domain keeps one.
-fn next_state(inspected: &Inspected, head: &Head) -> Result<Option<serde_json::Value>> {
-    let Some(registry) = &inspected.registry else { return Ok(None) };
-    if !registry.keeps_state(&inspected.domain) {
-        return Ok(None);
-    }
-    let candidate = &inspected.candidate;
-    let schema = compiled(schema_of(registry, &candidate.schema_version)?)?;
-    let key_id = key::key_id(&candidate.public_key);
-    let scope = Scope {
-        payload: candidate.payload.value(),
-        event: EventScope {
-            schema_version: candidate.schema_version.as_str(),
-            key_id: &key_id.to_string(),
-            owner: registry.owner_at(&key_id, registry.version()).unwrap_or_default(),
-            domain: inspected.domain.as_str(),
-            stream: inspected.stream.as_str(),
-            sequence: head.sequence + 1,
-        },
-        state: head.state.as_ref().unwrap_or(&serde_json::Value::Null),
-    };
-    let after = schema.reducer.next_state(&scope, &crate::gucs::payload_limits()).map_err(|error| {
-        Error::new(sqlstate::REDUCER, format!("the state after this event is refused: {error}"))
-            .hint("ets.max_payload_bytes and ets.max_payload_depth limit a kept state too")
-    })?;
-    Ok(Some(after.into_value()))
+fn version_of(registry: Option<&Registry>) -> u64 {
+    registry.map_or(0, Registry::version)
 }
 
 /// A registry event takes effect: on the fold that the gate judges by, and on
@@ -443,6 +451,7 @@ fn inspect_first(candidate: Candidate, now: Timestamp) -> Result<Inspected> {
         domain: DomainName::registry(),
         stream: StreamName::main(),
         current_hash,
+        needs_head: false,
         judged_at: now,
     })
 }

@@ -41,9 +41,10 @@ fn write_domain(row: &DomainRow) -> Result<()> {
 fn write_schema(row: &SchemaRow) -> Result<()> {
     db::write(
         "INSERT INTO ets.schema_version (name, domain, schema, stream_pointer, schema_pointer, rules, reducer,
-                engine, registered_at, retired_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-             ON CONFLICT (name) DO UPDATE SET retired_at = excluded.retired_at",
+                engine, registered_at, retired_at, rule_functions)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+             ON CONFLICT (name) DO UPDATE SET retired_at = excluded.retired_at,
+                                              rule_functions = excluded.rule_functions",
         &[
             row.name.as_str().into(),
             row.domain.as_str().into(),
@@ -55,6 +56,7 @@ fn write_schema(row: &SchemaRow) -> Result<()> {
             row.engine.as_str().into(),
             row.registered_at.into(),
             Value::or_null(row.retired_at, Type::Int),
+            Value::Jsonb(to_jcs(&row.rule_functions)),
         ],
     )?;
     Ok(())

@@ -19,6 +19,11 @@ CREATE FUNCTION ets.retire_schema(schema_version text, reason text) RETURNS ets.
   AS 'MODULE_PATHNAME', 'ets_retire_schema';
 COMMENT ON FUNCTION ets.retire_schema(text, text) IS 'Ends a schema version for new events; its events stay valid';
 
+CREATE FUNCTION ets.register_rule_function(schema_version text, rule regprocedure) RETURNS ets.event
+  LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+  AS 'MODULE_PATHNAME', 'ets_register_rule_function';
+COMMENT ON FUNCTION ets.register_rule_function(text, regprocedure) IS 'Makes an SQL function (payload jsonb, event jsonb) → boolean a rule of a schema version; its source is pinned';
+
 CREATE FUNCTION ets.register_key(
   public_key bytea, owner text, not_before timestamptz DEFAULT NULL, not_after timestamptz DEFAULT NULL
 ) RETURNS ets.event

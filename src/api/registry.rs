@@ -17,12 +17,13 @@ use crate::api::setup::require_superuser;
 use crate::db::{self, View};
 use crate::error::{self, Error, Result, sqlstate};
 use crate::function::{Call, Record, event_columns};
-use crate::{heads, keys, ledger};
+use crate::{heads, keys, ledger, rule_function};
 
 crate::sql_functions! {
     ets_create_domain pg_finfo_ets_create_domain => create_domain;
     ets_register_schema pg_finfo_ets_register_schema => register_schema;
     ets_retire_schema pg_finfo_ets_retire_schema => retire_schema;
+    ets_register_rule_function pg_finfo_ets_register_rule_function => register_rule_function;
     ets_register_key pg_finfo_ets_register_key => register_key;
     ets_revoke_key pg_finfo_ets_revoke_key => revoke_key;
     ets_grant_authority pg_finfo_ets_grant_authority => grant_authority;
@@ -68,6 +69,14 @@ fn register_schema(call: &Call) -> Result<Record> {
 fn retire_schema(call: &Call) -> Result<Record> {
     let name: SchemaVersion = call.required_text(0, "schema_version")?.parse()?;
     register(payload::schema_retirement(&name, &call.required_text(1, "reason")?))
+}
+
+fn register_rule_function(call: &Call) -> Result<Record> {
+    require_superuser("ets.register_rule_function")?;
+    let name: SchemaVersion = call.required_text(0, "schema_version")?.parse()?;
+    let function = call.int4(1).ok_or_else(|| Error::null("rule"))?;
+    let pinned = rule_function::describe(function.cast_unsigned())?;
+    register(payload::rule_function(&name, &pinned.function, &pinned.prosrc_sha256))
 }
 
 fn register_key(call: &Call) -> Result<Record> {

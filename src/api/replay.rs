@@ -240,7 +240,7 @@ impl<'a> Replayer<'a> {
             stream: header.stream.as_str(),
             sequence: header.sequence,
         };
-        fold.apply(&gate::compiled(schema)?.reducer, &event.payload, scope).map_err(|error| {
+        fold.apply(&gate::semantics::compiled(schema)?.reducer, &event.payload, scope).map_err(|error| {
             Error::new(sqlstate::REDUCER, format!("after event {}, {error}", header.event_id))
                 .detail(json!({"event_id": header.event_id.to_string(), "reason": error.reason()}))
                 .hint(error.hint())

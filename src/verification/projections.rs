@@ -127,6 +127,7 @@ fn tables(registry: &Registry) -> Result<[Table; 5]> {
             "engine",
             "registered_at",
             "retired_at",
+            "rule_functions",
         ],
         key: 1,
         expected: rows
@@ -144,13 +145,14 @@ fn tables(registry: &Registry) -> Result<[Table; 5]> {
                     text(&row.engine),
                     text(row.registered_at),
                     row.retired_at.and_then(text),
+                    text(to_jcs(&row.rule_functions)),
                 ]
             })
             .collect(),
         stored: db::query(
             View::Query,
             "SELECT kept.name, kept.domain, kept.schema, kept.stream_pointer, kept.schema_pointer, kept.rules, kept.reducer,
-                    kept.engine, kept.registered_at, kept.retired_at FROM ets.schema_version AS kept",
+                    kept.engine, kept.registered_at, kept.retired_at, kept.rule_functions FROM ets.schema_version AS kept",
             &[],
             |row| {
                 Ok(vec![
@@ -164,6 +166,7 @@ fn tables(registry: &Registry) -> Result<[Table; 5]> {
                     row.text(8),
                     int(row, 9),
                     int(row, 10),
+                    json(row, 11),
                 ])
             },
         )?,

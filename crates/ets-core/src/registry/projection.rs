@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Registry;
 use super::record::{DomainRecord, KeyRecord, SchemaRecord};
@@ -45,6 +45,8 @@ pub struct SchemaRow {
     pub rules: Value,
     pub reducer: String,
     pub engine: String,
+    /// The SQL functions that are rules too, an array.
+    pub rule_functions: Value,
     pub registered_at: u64,
     pub retired_at: Option<u64>,
 }
@@ -105,7 +107,11 @@ impl Registry {
             schema_versions: self
                 .schemas
                 .values()
-                .filter(|schema| wanted(schema.registered_at, &[schema.retired_at]))
+                .filter(|schema| {
+                    let functions = schema.rule_functions.iter().map(|function| Some(function.registered_at));
+                    let changed: Vec<_> = functions.chain([schema.retired_at]).collect();
+                    wanted(schema.registered_at, &changed)
+                })
                 .map(schema_row)
                 .collect(),
             signing_keys: self
@@ -150,6 +156,17 @@ fn schema_row(schema: &SchemaRecord) -> SchemaRow {
         rules: schema.rules.clone(),
         reducer: schema.reducer.clone(),
         engine: schema.engine.clone(),
+        rule_functions: schema
+            .rule_functions
+            .iter()
+            .map(|function| {
+                json!({
+                    "function": function.function,
+                    "prosrc_sha256": function.prosrc_sha256.to_string(),
+                    "registered_at": function.registered_at,
+                })
+            })
+            .collect(),
         registered_at: schema.registered_at,
         retired_at: schema.retired_at,
     }
