@@ -121,6 +121,34 @@ pub fn scan_while(
     batch: c_long,
     mut each: impl FnMut(&Row) -> Result<bool>,
 ) -> Result<()> {
+    scan_batches_while(view, sql, arguments, batch, |rows| {
+        for row in rows {
+            if !each(row)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    })
+}
+
+/// As [`scan`], with the rows of a batch at once.
+pub fn scan_batches(
+    view: View,
+    sql: &'static str,
+    arguments: &[Value],
+    batch: c_long,
+    mut each: impl FnMut(&[Row]) -> Result<()>,
+) -> Result<()> {
+    scan_batches_while(view, sql, arguments, batch, |rows| each(rows).map(|()| true))
+}
+
+fn scan_batches_while(
+    view: View,
+    sql: &'static str,
+    arguments: &[Value],
+    batch: c_long,
+    mut each: impl FnMut(&[Row]) -> Result<bool>,
+) -> Result<()> {
     connected(|| {
         let plan = prepared(sql, arguments)?;
         let (mut datums, nulls) = datums(arguments);
@@ -139,12 +167,10 @@ pub fn scan_while(
                 let table = pg_sys::SPI_tuptable;
                 let count = usize::try_from((*table).numvals).unwrap_or(0);
                 let result = in_scratch(|| {
-                    for index in 0..count {
-                        if !each(&Row::new(*(*table).vals.add(index), (*table).tupdesc))? {
-                            return Ok(false);
-                        }
-                    }
-                    Ok(count > 0)
+                    let rows: Vec<Row> = (0..count)
+                        .map(|index| Row::new(*(*table).vals.add(index), (*table).tupdesc))
+                        .collect();
+                    Ok(count > 0 && each(&rows)?)
                 });
                 pg_sys::SPI_freetuptable(table);
                 result?

@@ -22,6 +22,7 @@ mod history;
 mod keys;
 mod ledger;
 mod projections;
+mod replay;
 mod rows;
 mod rule_function;
 mod seal;

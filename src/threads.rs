@@ -4,14 +4,14 @@
 //! cancellation and timeouts reach the backend's own thread as always.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// The least index whose item satisfies `test`, looked for on `threads` threads.
 pub fn first_where<T: Sync>(items: &[T], threads: usize, test: impl Fn(&T) -> bool + Sync) -> Option<usize> {
     let found = AtomicUsize::new(usize::MAX);
-    let chunk = items.len().div_ceil(threads.max(1)).max(1);
-    let search = |part: usize, items: &[T]| {
+    in_parts(items, threads, |start, items| {
         for (offset, item) in items.iter().enumerate() {
-            let index = part * chunk + offset;
+            let index = start + offset;
             if index >= found.load(Ordering::Relaxed) {
                 return;
             }
@@ -20,25 +20,50 @@ pub fn first_where<T: Sync>(items: &[T], threads: usize, test: impl Fn(&T) -> bo
                 return;
             }
         }
-    };
+    });
+    Some(found.into_inner()).filter(|index| *index != usize::MAX)
+}
+
+/// The indexes of all items that satisfy `test`, ascending, looked for on
+/// `threads` threads.
+pub fn all_where<T: Sync>(items: &[T], threads: usize, test: impl Fn(&T) -> bool + Sync) -> Vec<usize> {
+    let found = Mutex::new(Vec::new());
+    in_parts(items, threads, |start, items| {
+        let mut here: Vec<usize> = items
+            .iter()
+            .enumerate()
+            .filter(|(_, item)| test(item))
+            .map(|(offset, _)| start + offset)
+            .collect();
+        // A thread that panicked has ended the scope: nobody is left to see this.
+        found.lock().unwrap_or_else(PoisonError::into_inner).append(&mut here);
+    });
+    let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    found.sort_unstable();
+    found
+}
+
+/// Runs `work` on as many parts of `items` as there are to be threads; it is told
+/// where its part starts.
+fn in_parts<T: Sync>(items: &[T], threads: usize, work: impl Fn(usize, &[T]) + Sync) {
+    let chunk = items.len().div_ceil(threads.max(1)).max(1);
     let signals = block_signals();
     std::thread::scope(|scope| {
         let mut parts = items.chunks(chunk).enumerate();
         let own = parts.next();
         for (part, items) in parts {
-            let search = &search;
+            let work = &work;
             // Without a further thread the work is done here.
-            let spawned = std::thread::Builder::new().spawn_scoped(scope, move || search(part, items));
+            let spawned = std::thread::Builder::new().spawn_scoped(scope, move || work(part * chunk, items));
             if spawned.is_err() {
-                search(part, items);
+                work(part * chunk, items);
             }
         }
         restore_signals(&signals);
         if let Some((part, items)) = own {
-            search(part, items);
+            work(part * chunk, items);
         }
     });
-    Some(found.into_inner()).filter(|index| *index != usize::MAX)
 }
 
 /// Blocks every signal for this thread; those that it starts inherit that.

@@ -78,7 +78,8 @@ fn checks(call: &Call, checks: &[Check]) -> Result<Rows> {
     Ok(rows)
 }
 
-fn findings(call: &Call, findings: &[Finding]) -> Result<Rows> {
+/// Findings as rows of `ets.finding_info`.
+pub fn findings(call: &Call, findings: &[Finding]) -> Result<Rows> {
     let mut rows = Rows::open(call)?;
     for finding in findings {
         rows.put(&[

@@ -13,6 +13,7 @@ mod checkpoints;
 mod event;
 mod guards;
 mod projections;
+mod states;
 mod trees;
 
 use ets_core::name::{DomainName, MAIN, StreamName};
@@ -26,6 +27,7 @@ use crate::error::Result;
 use crate::ledger;
 
 pub use event::event;
+pub use states::replay;
 
 /// What is wrong with the ledger, at most `limit` findings: with one domain and
 /// what it is judged by, or with all of it.
