@@ -197,3 +197,6 @@ fn text<'a>(
         _ => Err(RuleProblem::Member { member }),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -126,9 +126,13 @@ impl RuleReplay {
             stream: header.stream.as_str(),
             sequence: header.sequence,
         };
-        flaws.extend(self.judge(&compiled, event, scope));
+        let judged = self.judge(&compiled, event, scope);
+        let was_refused = judged.iter().any(|flaw| flaw.class == FindingClass::Rule);
+        flaws.extend(judged);
         if states == States::All || registry.rules_need_state(&header.domain) {
-            flaws.extend(self.reduce(registry, &compiled.reducer, event, scope));
+            let failed = self.reduce(registry, &compiled.reducer, event, scope);
+            // A reducer may rely on the rules: this has been said.
+            flaws.extend(failed.filter(|_| !was_refused));
         }
         flaws
     }

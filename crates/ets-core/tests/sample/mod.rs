@@ -12,8 +12,8 @@ use ets_core::event::{Event, EventId, Header};
 use ets_core::hash::{Digest, SPECIFICATION_VERSION, genesis_hash, sha256};
 use ets_core::key::SecretKey;
 use ets_core::merkle;
-use ets_core::name::{AUDIT, REGISTRY, SchemaVersion};
-use ets_core::registry::Registry;
+use ets_core::name::{REGISTRY, SchemaVersion};
+use ets_core::registry::{Registry, engine_for};
 use ets_core::time::Timestamp;
 use ets_core::trust::TrustRoot;
 use serde_json::{Value, json};
@@ -33,9 +33,9 @@ pub fn secret_key(name: &str) -> SecretKey {
     SecretKey::from_seed(sha256(&[b"pg_ets example: ", name.as_bytes()]).as_bytes())
 }
 
-/// The sample: a registry of nine events, two domains, three streams.
-pub fn ledger() -> Ledger {
-    let (root, server, agent) = (secret_key("root"), secret_key("server"), secret_key("agent-7"));
+/// A ledger of one event, which says that there is one.
+pub fn started() -> Ledger {
+    let (root, server) = (secret_key("root"), secret_key("server"));
     let trust_root = TrustRoot {
         ledger_id: Uuid::from_u128(0x019c1c38_a400_74bf_b446_25e5fce4240b),
         origin: "acme.example/prod".parse().unwrap(),
@@ -43,12 +43,20 @@ pub fn ledger() -> Ledger {
         server_public_key: server.public_key(),
     };
     let mut ledger = Ledger { trust_root: trust_root.clone(), events: Vec::new() };
-    let hex = |key: &SecretKey| key.public_key().to_string();
     ledger.register(json!({
         "schema_version": "ets.ledger/1.0.0", "ledger_id": trust_root.ledger_id.to_string(),
         "origin": trust_root.origin.as_str(), "specification": "1.1", "algorithm": "ed25519",
-        "root_public_key": hex(&root), "server_public_key": hex(&server),
+        "root_public_key": root.public_key().to_string(),
+        "server_public_key": server.public_key().to_string(),
     }));
+    ledger
+}
+
+/// The sample: a registry of nine events, two domains, three streams.
+pub fn ledger() -> Ledger {
+    let agent = secret_key("agent-7");
+    let mut ledger = started();
+    let hex = |key: &SecretKey| key.public_key().to_string();
     ledger.register(json!({
         "schema_version": "ets.domain/1.0.0", "domain": "decisions",
         "description": "What the agents decided",
@@ -112,7 +120,41 @@ pub fn ledger() -> Ledger {
     ledger
 }
 
+fn schema_version(event: &Event) -> SchemaVersion {
+    event.header.schema_version.clone()
+}
+
 impl Ledger {
+    /// Registers an actor's key and grants it all of a domain.
+    pub fn admit(&mut self, name: &str, domain: &str) {
+        let key = secret_key(name).public_key();
+        self.register(json!({
+            "schema_version": "ets.key/1.0.0", "public_key": key.to_string(), "algorithm": "ed25519",
+            "owner": name, "custody": "actor",
+        }));
+        self.register(json!({
+            "schema_version": "ets.grant/1.0.0", "key_id": key.key_id().to_string(),
+            "domain": domain, "schemas": "*", "streams": "*",
+        }));
+    }
+
+    /// Registers a schema of which `members` says what is not as usual.
+    pub fn register_schema(&mut self, name: &str, domain: &str, members: Value) {
+        let member = |name: &str, usual: Value| members.get(name).cloned().unwrap_or(usual);
+        let (schema, rules) = (member("schema", json!(true)), member("rules", json!([])));
+        let reducer = member("reducer", json!("merge"));
+        let engine = engine_for(&schema, &rules, reducer.as_str().unwrap()).unwrap();
+        let mut payload = json!({
+            "schema_version": "ets.schema/1.0.0", "name": name, "domain": domain,
+            "schema_pointer": "/schema_version", "schema": schema, "rules": rules, "reducer": reducer,
+            "engine": member("engine", json!(engine)),
+        });
+        if let Some(pointer) = members.get("stream_pointer") {
+            payload["stream_pointer"] = pointer.clone();
+        }
+        self.register(payload);
+    }
+
     /// Appends a registry event, signed by root.
     pub fn register(&mut self, payload: Value) {
         self.append(&secret_key("root"), REGISTRY, "main", payload);
@@ -182,13 +224,14 @@ impl Ledger {
 
     /// A checkpoint over everything, with the note of `domain`.
     pub fn checkpoint(&self, domain: &str) -> Checkpoint {
-        let names = ["agents", "decisions", AUDIT, REGISTRY];
-        let domain_roots: Vec<DomainRoot> = names
-            .iter()
-            .map(|name| {
-                let leaves = self.leaves(name);
+        let domain_roots: Vec<DomainRoot> = self
+            .folded()
+            .domains_at(u64::MAX)
+            .into_iter()
+            .map(|domain| {
+                let leaves = self.leaves(domain.as_str());
                 DomainRoot {
-                    domain: name.parse().unwrap(),
+                    domain,
                     tree_size: u64::try_from(leaves.len()).unwrap(),
                     root: merkle::root_of(&leaves),
                 }
@@ -206,7 +249,8 @@ impl Ledger {
         let events = self.domain(domain);
         let leaf_index = events.iter().position(|other| *other == event).unwrap();
         let registry = self.registry();
-        let needed = [event.header.schema_version.clone()];
+        let needed: Vec<SchemaVersion> =
+            self.stream(domain, event.header.stream.as_str()).iter().map(schema_version).collect();
         Evidence {
             trust_root: self.trust_root.clone(),
             inclusion: Inclusion {
