@@ -31,9 +31,21 @@ SELECT ets.register_schema('payment/1.0.0', 'payments', '{
   "additionalProperties": false
 }', stream_pointer => '/account');
 
+-- The same without a schema, and with a rule: to see what each costs.
+SELECT ets.register_schema('bare/1.0.0', 'payments', 'true', stream_pointer => '/account');
+SELECT ets.register_schema('ruled/1.0.0', 'payments', schema, stream_pointer => '/account', rules => '[
+  {"name": "sound", "message": "a charge is approved, or small, and in a currency that the country has",
+   "expr": "payload.kind != \"charge\" || payload.approved || payload.amount < 10000000 && payload.country in [\"DE\", \"FR\"] && payload.fee <= payload.amount"}]')
+  FROM ets.schema_version WHERE name = 'payment/1.0.0';
+
+-- What is replayed: a domain of its own, so that the cases do not see each other.
+SELECT ets.create_domain('replayed');
+SELECT ets.register_schema('replay/1.0.0', 'replayed', schema, stream_pointer => '/account')
+  FROM ets.schema_version WHERE name = 'payment/1.0.0';
+
 CREATE TABLE bench.key AS SELECT * FROM ets.generate_key();
 SELECT ets.register_key(public_key, 'bench') FROM bench.key;
-SELECT ets.grant_authority(ets.key_id(public_key), 'payments') FROM bench.key;
+SELECT ets.grant_authority(ets.key_id(public_key), domain) FROM bench.key, unnest(ARRAY['payments', 'replayed']) AS domain;
 
 -- Event n of one client, complete and signed.
 CREATE TABLE bench.source (
@@ -51,12 +63,12 @@ CREATE TABLE bench.source (
 );
 
 -- Signs `events` events of one client, each onto the one before it: one stream.
-CREATE FUNCTION bench.sign_stream(client integer, events integer) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION bench.sign_stream(client integer, events integer, version text DEFAULT 'payment/1.0.0') RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   stream   constant text := 'account-' || client;
   signer   constant bench.key := (SELECT key FROM bench.key AS key);
   key_id   constant text := ets.key_id(signer.public_key);
-  previous bytea := ets.genesis_hash('payments', stream);
+  previous bytea := ets.genesis_hash((SELECT domain FROM ets.schema_version WHERE name = version), stream);
   payload  jsonb;
   hash     bytea;
 BEGIN
@@ -68,7 +80,7 @@ BEGIN
       'note', NULL, 'tags', '["web", "eu"]'::jsonb, 'fee', n % 50);
     hash := ets.event_hash(payload, previous);
     INSERT INTO bench.source
-    VALUES (client, n, payload, 'payment/1.0.0', key_id, signer.public_key, previous, hash,
+    VALUES (client, n, payload, version, key_id, signer.public_key, previous, hash,
             ets.sign(payload, previous, signer.secret_key), stream);
     previous := hash;
   END LOOP;

@@ -96,7 +96,7 @@ fn check_one(function: &RuleFunction, payload: &str, event: &str) -> Result<()> 
         return Ok(());
     }
     Err(Error::new(sqlstate::RULE, format!("the event violates rule function {name}"))
-        .detail(json!({"rules": [{"name": name}]}))
+        .detail(json!({"rules": [{"rule": name}]}))
         .hint("the function decides by the application's own tables; whoever registered it knows why"))
 }
 

@@ -13,4 +13,6 @@ mod proofs;
 mod readme;
 mod registry;
 mod replay;
+mod rule_functions;
+mod rules;
 mod tamper;

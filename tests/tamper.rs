@@ -1,22 +1,8 @@
 //! What a superuser can do past every guard is found, and the finding names the
 //! row.
 
-use ets_tests::{DOMAIN, Ledger, order};
-use postgres::Client;
+use ets_tests::{DOMAIN, Ledger, order, tamper};
 use uuid::Uuid;
-
-/// Does `sql` with every guard switched off, as a superuser can, and arms again.
-fn tamper(client: &mut Client, sql: &str) {
-    let disarm = "DO $$ DECLARE t name; BEGIN
-        FOR t IN SELECT evtname FROM pg_event_trigger LOOP EXECUTE format('ALTER EVENT TRIGGER %I DISABLE', t); END LOOP;
-        FOR t IN SELECT relname FROM pg_class WHERE relnamespace = 'ets'::regnamespace AND relkind = 'r' LOOP
-            EXECUTE format('ALTER TABLE ets.%I DISABLE TRIGGER ALL', t);
-        END LOOP;
-    END $$";
-    client.batch_execute(disarm).expect("a superuser can");
-    client.batch_execute(sql).unwrap_or_else(|error| panic!("{sql}: {error:?}"));
-    client.batch_execute("SELECT ets.arm()").expect("armed again");
-}
 
 struct Found {
     ledger: Ledger,

@@ -195,6 +195,19 @@ pub fn findings(client: &mut impl GenericClient) -> Vec<String> {
     rows.expect("ets.verify_ledger").iter().map(|row| row.get(0)).collect()
 }
 
+/// Does `sql` with every guard switched off, as a superuser can, and arms again.
+pub fn tamper(client: &mut Client, sql: &str) {
+    let disarm = "DO $$ DECLARE t name; BEGIN
+        FOR t IN SELECT evtname FROM pg_event_trigger LOOP EXECUTE format('ALTER EVENT TRIGGER %I DISABLE', t); END LOOP;
+        FOR t IN SELECT relname FROM pg_class WHERE relnamespace = 'ets'::regnamespace AND relkind = 'r' LOOP
+            EXECUTE format('ALTER TABLE ets.%I DISABLE TRIGGER ALL', t);
+        END LOOP;
+    END $$";
+    client.batch_execute(disarm).expect("a superuser can");
+    client.batch_execute(sql).unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+    client.batch_execute("SELECT ets.arm()").expect("armed again");
+}
+
 fn register(client: &mut Client, signer: &Signer, owner: &str) {
     client.execute("SELECT ets.register_key($1, $2)", &[&signer.public_key(), &owner]).expect("key");
     client.execute("SELECT ets.grant_authority($1, $2)", &[&signer.key_id(), &DOMAIN]).expect("grant");

@@ -7,6 +7,6 @@ mod refusal;
 mod signer;
 
 pub use cluster::{Cluster, Database, checkout, program};
-pub use ledger::{Appended, DOMAIN, Ledger, SCHEMA, append, findings, head, order};
+pub use ledger::{Appended, DOMAIN, Ledger, SCHEMA, append, findings, head, order, tamper};
 pub use refusal::{Refusal, error_of, refused};
 pub use signer::{Signer, canonical, digest, hash_of};
