@@ -6,6 +6,7 @@ mod append;
 mod bad_input;
 mod concurrency;
 mod crash;
+mod determinism;
 mod fuzz_args;
 mod guards;
 mod privileges;

@@ -45,19 +45,25 @@ fn a_function_looks_into_the_applications_tables() {
     let client = &mut ledger.client;
     sell(client, "known").expect("a customer");
     let refusal = refused(sell(client, "stranger"), "ET008");
-    assert_eq!(refusal.detail, json!({"rules": [{"rule": "app.is_customer(jsonb, jsonb)"}], "schema_version": "sale/1.0.0"}));
+    assert_eq!(
+        refusal.detail,
+        json!({"rules": [{"rule": "app.is_customer(jsonb, jsonb)"}], "schema_version": "sale/1.0.0"})
+    );
     // What has committed by now counts, whatever the transaction's snapshot is.
     let mut other = ledger.database.connect();
-    let mut transaction =
-        client.build_transaction().isolation_level(postgres::IsolationLevel::RepeatableRead).start().expect("begin");
+    let mut transaction = client
+        .build_transaction()
+        .isolation_level(postgres::IsolationLevel::RepeatableRead)
+        .start()
+        .expect("begin");
     transaction.query_one("SELECT count(*) FROM app.customer", &[]).expect("a snapshot");
     other.execute("INSERT INTO app.customer VALUES ('new')", &[]).expect("a new customer");
     transaction
         .execute("SELECT ets.append_signed('{\"customer\": \"new\"}', 'sale/1.0.0')", &[])
         .expect("the newest state of the table");
     transaction.commit().expect("commit");
-    let registered: serde_json::Value =
-        ledger.one("SELECT rule_functions->0->'function' FROM ets.schema_version WHERE name = 'sale/1.0.0'", &[]);
+    let registered: serde_json::Value = ledger
+        .one("SELECT rule_functions->0->'function' FROM ets.schema_version WHERE name = 'sale/1.0.0'", &[]);
     assert_eq!(registered, json!("app.is_customer(jsonb, jsonb)"));
     // Nobody can ask the function again about then: not checked is not passed.
     let findings = ledger.findings();
@@ -131,7 +137,9 @@ fn it_runs_as_the_sender_in_a_restricted_operation() {
         ))
         .expect("a sender");
     let mut theirs = ledger.database.connect();
-    theirs.batch_execute(&format!("SET ROLE {sender}; SET search_path = hostile, pg_catalog")).expect("the sender");
+    theirs
+        .batch_execute(&format!("SET ROLE {sender}; SET search_path = hostile, pg_catalog"))
+        .expect("the sender");
     theirs
         .execute("SELECT ets.append_signed('{}', 'asked/1.0.0')", &[])
         .expect("as the sender, under the catalog's search_path");
@@ -163,11 +171,19 @@ fn what_cannot_be_pinned_cannot_be_a_rule() {
         )
         .expect("functions");
     let mut register = |function: &str| {
-        ledger.client.execute("SELECT ets.register_rule_function('sale/1.0.0', $1::text::regprocedure)", &[&function])
+        ledger
+            .client
+            .execute("SELECT ets.register_rule_function('sale/1.0.0', $1::text::regprocedure)", &[&function])
     };
     for function in [
-        "app.definer(jsonb,jsonb)", "app.with_set(jsonb,jsonb)", "app.one(jsonb)", "app.wrong(text,jsonb)",
-        "app.number(jsonb,jsonb)", "app.set(jsonb,jsonb)", "app.parsed(jsonb,jsonb)", "jsonb_contains(jsonb,jsonb)",
+        "app.definer(jsonb,jsonb)",
+        "app.with_set(jsonb,jsonb)",
+        "app.one(jsonb)",
+        "app.wrong(text,jsonb)",
+        "app.number(jsonb,jsonb)",
+        "app.set(jsonb,jsonb)",
+        "app.parsed(jsonb,jsonb)",
+        "jsonb_contains(jsonb,jsonb)",
         "app.is_customer(jsonb,jsonb)",
     ] {
         refused(register(function), if function.contains("is_customer") { "ET010" } else { "ET006" });
@@ -175,7 +191,9 @@ fn what_cannot_be_pinned_cannot_be_a_rule() {
     register("app.null(jsonb,jsonb)").expect("what it answers is another question");
     refused(sell(&mut ledger.client, "known"), "ET008");
     refused(
-        ledger.client.execute("SELECT ets.register_rule_function('none/1.0.0', 'app.null(jsonb,jsonb)')", &[]),
+        ledger
+            .client
+            .execute("SELECT ets.register_rule_function('none/1.0.0', 'app.null(jsonb,jsonb)')", &[]),
         "ET006",
     );
     refused(ledger.client.execute("SELECT ets.register_rule_function('sale/1.0.0', 0)", &[]), "ET011");
@@ -188,7 +206,9 @@ fn what_cannot_be_pinned_cannot_be_a_rule() {
         ))
         .expect("its owner, who is no superuser");
     refused(
-        ledger.client.execute("SELECT ets.register_rule_function('sale/1.0.0', 'app.definer(jsonb,jsonb)')", &[]),
+        ledger
+            .client
+            .execute("SELECT ets.register_rule_function('sale/1.0.0', 'app.definer(jsonb,jsonb)')", &[]),
         "42501",
     );
 }

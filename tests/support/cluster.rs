@@ -173,6 +173,29 @@ impl Cluster {
         }
     }
 
+    /// Dumps a database and restores it into a new one, which is made with
+    /// `options`, such as another locale; the new one's name.
+    pub fn copy_by_dump(&self, database: &str, options: &str) -> String {
+        let copy = format!("{database}_copy");
+        self.connect("postgres")
+            .batch_execute(&format!("CREATE DATABASE {copy} TEMPLATE template0 {options}"))
+            .expect("a database");
+        let dump = self.folder.join(format!("{copy}.dump"));
+        let run = |program: &str, arguments: &[&str]| {
+            let output = Command::new(bin().join(program))
+                .args(["-U", "postgres", "-h"])
+                .arg(&self.folder)
+                .args(arguments)
+                .arg(&dump)
+                .output()
+                .unwrap_or_else(|error| panic!("{program}: {error}"));
+            assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+        };
+        run("pg_dump", &["-Fc", "-d", database, "-f"]);
+        run("pg_restore", &["-j", "2", "--exit-on-error", "-d", &copy]);
+        copy
+    }
+
     fn config(&self, database: &str, role: &str) -> Config {
         let mut config = Config::new();
         config.host_path(&self.folder).port(5432).user(role).dbname(database);
