@@ -7,6 +7,7 @@ mod bad_input;
 mod concurrency;
 mod crash;
 mod determinism;
+mod evolution;
 mod fuzz_args;
 mod guards;
 mod privileges;
