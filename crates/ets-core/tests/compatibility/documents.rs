@@ -46,7 +46,8 @@ pub fn fitting(random: &mut Random, root: &Value, schema: &Value, depth: usize) 
             && !schemas.is_empty()
             && random.below(3) > 0
         {
-            let inner = fitting(random, root, random_of(random, schemas).clone().borrow_schema(), depth - 1);
+            let at = random.below(schemas.len());
+            let inner = fitting(random, root, &schemas[at], depth - 1);
             return complete(random, root, members, inner, depth);
         }
     }
@@ -58,7 +59,6 @@ pub fn fitting(random: &mut Random, root: &Value, schema: &Value, depth: usize) 
         _ => likely(random, members).to_owned(),
     };
     let bound = |keyword: &str| members.get(keyword).and_then(Value::as_f64);
-    let count = |keyword: &str| members.get(keyword).and_then(Value::as_u64).unwrap_or(0) as usize;
     match named.as_str() {
         "null" => json!(null),
         "boolean" => json!(random.below(2) == 0),
@@ -71,25 +71,8 @@ pub fn fitting(random: &mut Random, root: &Value, schema: &Value, depth: usize) 
         "string" => random.pick(&[json!(""), json!("a"), json!("b"), json!("ab"), json!("x-a"), json!("x-b"),
             json!("2020-01-01"), json!("abc"), json!("00000000-0000-4000-8000-000000000000")]).clone(),
         "array" => complete(random, root, members, json!([]), depth),
-        _ => {
-            let _ = count;
-            complete(random, root, members, json!({}), depth)
-        }
+        _ => complete(random, root, members, json!({}), depth),
     }
-}
-
-trait BorrowSchema {
-    fn borrow_schema(&self) -> &Value;
-}
-
-impl BorrowSchema for Value {
-    fn borrow_schema(&self) -> &Value {
-        self
-    }
-}
-
-fn random_of<'v>(random: &mut Random, values: &'v [Value]) -> &'v Value {
-    &values[random.below(values.len())]
 }
 
 /// The type that a schema without one speaks of.

@@ -118,7 +118,7 @@ fn assertion(random: &mut Random, members: &mut Map<String, Value>) {
 }
 
 fn applicator(random: &mut Random, making: Making, depth: usize, members: &mut Map<String, Value>) {
-    let mut one = |random: &mut Random| schema(random, making, depth);
+    let one = |random: &mut Random| schema(random, making, depth);
     let keyword = match random.below(if making.twisted { 20 } else { 12 }) {
         0..=3 => "properties",
         4 => "patternProperties",

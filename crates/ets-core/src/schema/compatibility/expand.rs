@@ -229,12 +229,10 @@ impl<'s> Checker<'s> {
                 let without: Vec<Node<'s>> = other.iter().copied().collect();
                 vec![(with, Vec::new(), None), (without, vec![*condition], None)]
             }
-            Choice::Dependent(name, schema) if partial.shape.required.contains(name) => {
-                vec![(vec![*schema], Vec::new(), None)]
-            }
             Choice::Dependent(name, _) if partial.shape.absent.contains(name) => return None,
             Choice::Dependent(name, schema) => {
-                // Absence says nothing of what is no object.
+                // Both absence and being required speak of objects only: whatever is
+                // none is among those without the member.
                 vec![(vec![*schema], Vec::new(), None), (Vec::new(), Vec::new(), Some(*name))]
             }
         })

@@ -123,6 +123,8 @@ pub(super) struct Shape<'s> {
     pub item_rules: Vec<ItemRule<'s>>,
     pub contains: Vec<Contains<'s>>,
     pub members: Interval,
+    /// This and all below, as everything about members, says nothing of what is
+    /// no object.
     pub required: BTreeSet<&'s str>,
     pub absent: BTreeSet<&'s str>,
     /// Members whose value is known.
