@@ -29,8 +29,7 @@ pub fn fitting(random: &mut Random, root: &Value, schema: &Value, depth: usize) 
     if depth == 0 {
         return scalar(random);
     }
-    let refer =
-        members.get("$ref").and_then(Value::as_str).and_then(|to| root.pointer(to.strip_prefix('#')?));
+    let refer = members.get("$ref").and_then(Value::as_str).and_then(|to| root.pointer(to.strip_prefix('#')?));
     if let Some(target) = refer {
         return fitting(random, root, target, depth - 1);
     }
@@ -47,7 +46,8 @@ pub fn fitting(random: &mut Random, root: &Value, schema: &Value, depth: usize) 
             && !schemas.is_empty()
             && random.below(3) > 0
         {
-            let inner = fitting(random, root, random_of(random, schemas).clone().borrow_schema(), depth - 1);
+            let at = random.below(schemas.len());
+            let inner = fitting(random, root, &schemas[at], depth - 1);
             return complete(random, root, members, inner, depth);
         }
     }
@@ -59,7 +59,6 @@ pub fn fitting(random: &mut Random, root: &Value, schema: &Value, depth: usize) 
         _ => likely(random, members).to_owned(),
     };
     let bound = |keyword: &str| members.get(keyword).and_then(Value::as_f64);
-    let count = |keyword: &str| members.get(keyword).and_then(Value::as_u64).unwrap_or(0) as usize;
     match named.as_str() {
         "null" => json!(null),
         "boolean" => json!(random.below(2) == 0),
@@ -69,56 +68,19 @@ pub fn fitting(random: &mut Random, root: &Value, schema: &Value, depth: usize) 
             let number = (low / step).ceil() * step + step * random.below(3) as f64;
             if number.fract() == 0.0 { json!(number as i64) } else { json!(number) }
         }
-        "string" => random
-            .pick(&[
-                json!(""),
-                json!("a"),
-                json!("b"),
-                json!("ab"),
-                json!("x-a"),
-                json!("x-b"),
-                json!("2020-01-01"),
-                json!("abc"),
-                json!("00000000-0000-4000-8000-000000000000"),
-            ])
-            .clone(),
+        "string" => random.pick(&[json!(""), json!("a"), json!("b"), json!("ab"), json!("x-a"), json!("x-b"),
+            json!("2020-01-01"), json!("abc"), json!("00000000-0000-4000-8000-000000000000")]).clone(),
         "array" => complete(random, root, members, json!([]), depth),
-        _ => {
-            let _ = count;
-            complete(random, root, members, json!({}), depth)
-        }
+        _ => complete(random, root, members, json!({}), depth),
     }
-}
-
-trait BorrowSchema {
-    fn borrow_schema(&self) -> &Value;
-}
-
-impl BorrowSchema for Value {
-    fn borrow_schema(&self) -> &Value {
-        self
-    }
-}
-
-fn random_of<'v>(random: &mut Random, values: &'v [Value]) -> &'v Value {
-    &values[random.below(values.len())]
 }
 
 /// The type that a schema without one speaks of.
 fn likely(random: &mut Random, members: &Map<String, Value>) -> &'static str {
     let has = |keywords: &[&str]| keywords.iter().any(|keyword| members.contains_key(*keyword));
     if random.below(5) > 0 {
-        if has(&[
-            "properties",
-            "required",
-            "additionalProperties",
-            "patternProperties",
-            "propertyNames",
-            "minProperties",
-            "dependentRequired",
-            "dependentSchemas",
-            "unevaluatedProperties",
-        ]) {
+        if has(&["properties", "required", "additionalProperties", "patternProperties", "propertyNames",
+            "minProperties", "dependentRequired", "dependentSchemas", "unevaluatedProperties"]) {
             return "object";
         }
         if has(&["items", "prefixItems", "contains", "minItems", "maxItems", "uniqueItems"]) {
@@ -135,13 +97,7 @@ fn likely(random: &mut Random, members: &Map<String, Value>) -> &'static str {
 }
 
 /// Adds what the schema says of members and items to a document.
-fn complete(
-    random: &mut Random,
-    root: &Value,
-    members: &Map<String, Value>,
-    document: Value,
-    depth: usize,
-) -> Value {
+fn complete(random: &mut Random, root: &Value, members: &Map<String, Value>, document: Value, depth: usize) -> Value {
     let inside = depth.saturating_sub(1);
     match document {
         Value::Object(mut object) => {
@@ -154,7 +110,9 @@ fn complete(
                 .filter_map(|name| name.as_str().map(str::to_owned))
                 .collect();
             let described = members.get("properties").and_then(Value::as_object);
-            names.extend(described.into_iter().flat_map(Map::keys).filter(|_| random.below(2) == 0).cloned());
+            names.extend(
+                described.into_iter().flat_map(Map::keys).filter(|_| random.below(2) == 0).cloned(),
+            );
             if random.below(3) == 0 {
                 names.push(name(random));
             }
@@ -168,10 +126,7 @@ fn complete(
                 let schema = described.and_then(|described| described.get(&name));
                 let schema = schema.or_else(|| {
                     let patterns = members.get("patternProperties").and_then(Value::as_object)?;
-                    patterns
-                        .iter()
-                        .find(|(pattern, _)| name.starts_with(pattern.trim_start_matches('^')))
-                        .map(|(_, s)| s)
+                    patterns.iter().find(|(pattern, _)| name.starts_with(pattern.trim_start_matches('^'))).map(|(_, s)| s)
                 });
                 let schema = schema.or(members.get("additionalProperties"));
                 if schema == Some(&Value::Bool(false)) && random.below(6) > 0 {

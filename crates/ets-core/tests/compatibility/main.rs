@@ -1,6 +1,9 @@
 //! The compatibility of schema versions: readable cases, random pairs with random
 //! documents, pairs that are compatible or not by construction, hostile schemas.
 
+#[path = "../common/mod.rs"]
+mod common;
+
 mod cases;
 mod dialects;
 mod documents;

@@ -38,7 +38,8 @@ impl<'s> Checker<'s> {
     /// None if there are no such documents.
     pub fn branches(&mut self, start: Shape<'s>, nodes: &[Node<'s>]) -> Vec<Shape<'s>> {
         let mut done = Vec::new();
-        let mut todo = vec![Partial { shape: start, pending: nodes.to_vec(), choices: VecDeque::new() }];
+        let mut todo =
+            vec![Partial { shape: start, pending: nodes.to_vec(), choices: VecDeque::new() }];
         while let Some(mut partial) = todo.pop() {
             if !self.take_in(&mut partial) {
                 continue;
@@ -114,13 +115,11 @@ impl<'s> Checker<'s> {
                 "allOf" => partial.pending.extend(array()),
                 "anyOf" => partial.choices.push_back(Choice::AnyOf(array().collect())),
                 "oneOf" => partial.choices.push_back(Choice::OneOf(array().collect())),
-                "if" if members.contains_key("then") || members.contains_key("else") => {
-                    partial.choices.push_back(Choice::If(
-                        node.at(value),
-                        members.get("then").map(|schema| node.at(schema)),
-                        members.get("else").map(|schema| node.at(schema)),
-                    ))
-                }
+                "if" if members.contains_key("then") || members.contains_key("else") => partial.choices.push_back(Choice::If(
+                    node.at(value),
+                    members.get("then").map(|schema| node.at(schema)),
+                    members.get("else").map(|schema| node.at(schema)),
+                )),
                 "not" => {
                     let not = node.at(value);
                     shape.nots.insert(not.key(), not);
@@ -230,12 +229,10 @@ impl<'s> Checker<'s> {
                 let without: Vec<Node<'s>> = other.iter().copied().collect();
                 vec![(with, Vec::new(), None), (without, vec![*condition], None)]
             }
-            Choice::Dependent(name, schema) if partial.shape.required.contains(name) => {
-                vec![(vec![*schema], Vec::new(), None)]
-            }
             Choice::Dependent(name, _) if partial.shape.absent.contains(name) => return None,
             Choice::Dependent(name, schema) => {
-                // Absence says nothing of what is no object.
+                // Both absence and being required speak of objects only: whatever is
+                // none is among those without the member.
                 vec![(vec![*schema], Vec::new(), None), (Vec::new(), Vec::new(), Some(*name))]
             }
         })

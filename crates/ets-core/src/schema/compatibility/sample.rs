@@ -6,12 +6,12 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Number, Value, json};
 
-use super::arrays::item_nodes;
 use super::checker::{Checker, MAX_WITNESSES};
 use super::document::{Node, NodeKey};
-use super::names::NameClass;
 use super::number::{self, Exact};
 use super::shape::{Interval, Shape, Types};
+use super::arrays::item_nodes;
+use super::names::NameClass;
 use super::text;
 
 /// Steps for making documents, apart from those for proofs.
@@ -151,8 +151,7 @@ impl<'s> Checker<'s> {
             lengths.into_iter().filter_map(|length| self.array_of(shape, length, None)).collect();
         if let Some(contained) = target.and_then(|target| Some(target.at(target.get("contains")?))) {
             // Such items only, one more than the target wants.
-            let most =
-                target.and_then(|target| target.get("maxContains")).and_then(number::count).unwrap_or(0);
+            let most = target.and_then(|target| target.get("maxContains")).and_then(number::count).unwrap_or(0);
             let mut nodes = item_nodes(shape, 0);
             nodes.push(contained);
             let length = usize::try_from(most.saturating_add(1).max(least.min).min(MAX_LENGTH)).unwrap_or(1);
@@ -171,12 +170,7 @@ impl<'s> Checker<'s> {
     }
 
     /// An array of the shape with a certain item at a certain place.
-    pub(super) fn array_with(
-        &mut self,
-        shape: &Shape<'s>,
-        place: usize,
-        item: Option<Value>,
-    ) -> Option<Value> {
+    pub(super) fn array_with(&mut self, shape: &Shape<'s>, place: usize, item: Option<Value>) -> Option<Value> {
         let length = u64::try_from(place).ok()?.checked_add(1)?.max(shape.items.min);
         self.sampling(|checker| checker.array_of(shape, length, item.map(|item| (place, item))))
     }
@@ -241,13 +235,8 @@ impl<'s> Checker<'s> {
         if let Some(target) = target {
             // A member that the target requires where others are.
             for keyword in ["dependentRequired", "dependentSchemas", "dependencies"] {
-                let names: Vec<String> = target
-                    .get(keyword)
-                    .and_then(Value::as_object)
-                    .into_iter()
-                    .flat_map(Map::keys)
-                    .cloned()
-                    .collect();
+                let names: Vec<String> =
+                    target.get(keyword).and_then(Value::as_object).into_iter().flat_map(Map::keys).cloned().collect();
                 for name in names.into_iter().take(8) {
                     objects.extend(self.object_with(shape, vec![(name, json!(0))]));
                 }
@@ -282,14 +271,13 @@ impl<'s> Checker<'s> {
                 };
                 object.insert((*name).to_owned(), value);
             }
+            let wanted = usize::try_from(shape.members.min.min(MAX_LENGTH)).unwrap_or_default();
             for class in &classes {
-                if u64::try_from(object.len()).is_ok_and(|len| len >= shape.members.min) {
-                    break;
-                }
                 let value = checker.samples_of(&class.nodes(&full.member_rules)).into_iter().next();
-                let name = checker.sample_name(&full, class);
-                if let (Some(name), Some(value)) = (name, value) {
-                    object.entry(name).or_insert(value);
+                let Some(value) = value else { continue };
+                while object.len() < wanted {
+                    let Some(name) = checker.other_name(&full, class, &object) else { break };
+                    object.insert(name, value.clone());
                 }
             }
             Some(Value::Object(object))
@@ -298,27 +286,33 @@ impl<'s> Checker<'s> {
 
     /// A name of the class.
     pub(super) fn sample_name(&mut self, shape: &Shape<'s>, class: &NameClass<'s>) -> Option<String> {
+        self.other_name(shape, class, &Map::new())
+    }
+
+    /// A name of the class that no member has yet.
+    fn other_name(
+        &mut self,
+        shape: &Shape<'s>,
+        class: &NameClass<'s>,
+        taken: &Map<String, Value>,
+    ) -> Option<String> {
         if let Some(name) = class.name {
-            return Some(name.to_owned());
+            return Some(name.to_owned()).filter(|name| !taken.contains_key(name));
         }
         self.sampling(|checker| {
             let classes = checker.name_classes(shape, None)?;
             let named = |name: &str| classes.iter().any(|class| class.name == Some(name));
             let rules = || shape.member_rules.iter().flat_map(|rule| &rule.patterns);
-            let patterns: Vec<&str> =
-                rules().flat_map(|patterns| patterns.keys()).map(String::as_str).collect();
-            let mut proposed: Vec<String> =
-                class.patterns.iter().flat_map(|pattern| text::of_pattern(pattern)).collect();
-            proposed.extend(
-                shape
-                    .names
-                    .iter()
-                    .flat_map(|names| checker.samples_of(&[*names]))
-                    .filter_map(|name| name.as_str().map(str::to_owned)),
-            );
-            proposed.extend(["other", "x", "z9", "Other", "_", "0"].map(str::to_owned));
+            let patterns: Vec<&str> = rules().flat_map(|patterns| patterns.keys()).map(String::as_str).collect();
+            let of_patterns = class.patterns.iter().flat_map(|pattern| text::of_pattern(pattern));
+            let mut proposed: Vec<String> = of_patterns
+                .flat_map(|name| ["", "x", "y", "z"].map(|end| format!("{name}{end}")))
+                .collect();
+            proposed.extend(shape.names.iter().flat_map(|names| checker.samples_of(&[*names])).filter_map(|name| name.as_str().map(str::to_owned)));
+            proposed.extend(["other", "x", "z9", "Other", "_", "0", "more", "y"].map(str::to_owned));
             proposed.into_iter().find(|name| {
                 !named(name)
+                    && !taken.contains_key(name)
                     && !shape.absent.contains(name.as_str())
                     && checker.allows_name(shape, name)
                     && patterns.iter().all(|pattern| {

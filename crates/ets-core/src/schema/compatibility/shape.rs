@@ -123,6 +123,8 @@ pub(super) struct Shape<'s> {
     pub item_rules: Vec<ItemRule<'s>>,
     pub contains: Vec<Contains<'s>>,
     pub members: Interval,
+    /// This and all below, as everything about members, says nothing of what is
+    /// no object.
     pub required: BTreeSet<&'s str>,
     pub absent: BTreeSet<&'s str>,
     /// Members whose value is known.
@@ -317,7 +319,8 @@ impl<'s> Shape<'s> {
             }
             let order = lower.value.compare(upper.value);
             if order.is_gt()
-                || (order.is_eq() && (lower.is_exclusive || upper.is_exclusive || lower.value.is_integer()))
+                || (order.is_eq()
+                    && (lower.is_exclusive || upper.is_exclusive || lower.value.is_integer()))
             {
                 self.types = self.types.without(Types::FRACTION);
             }
