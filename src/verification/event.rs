@@ -175,9 +175,15 @@ fn judgement(
             passed("schema_pointer", "the schema has none: the schema version is the server's word")
         }
     };
-    let rules = match first(&|f| f.check == "rules") {
-        Some(finding) => unknown("rules", finding.detail.clone()),
-        None => passed("rules", format!("{} has no rules", header.schema_version)),
+    let rules = match first(&|f| f.class == FindingClass::Rule) {
+        Some(finding) => failed("rules", finding.detail.clone()),
+        None => match first(&|f| f.class == FindingClass::Unverifiable && f.check == "rules") {
+            Some(finding) => unknown("rules", finding.detail.clone()),
+            None if record.rules.as_array().is_some_and(Vec::is_empty) => {
+                passed("rules", format!("{} has no rules", header.schema_version))
+            }
+            None => passed("rules", format!("the rules of {} hold", header.schema_version)),
+        },
     };
     vec![authority, schema, pointer, rules]
 }

@@ -57,6 +57,9 @@ impl ExpressionError {
     pub fn reason(&self) -> &'static str {
         "syntax"
     }
+    pub fn detail(&self) -> Value {
+        json!({"reason": self.reason()})
+    }
 }
 
 #[allow(missing_docs)]

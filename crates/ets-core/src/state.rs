@@ -119,7 +119,7 @@ impl StateError {
     /// A word for programs.
     pub fn reason(&self) -> &'static str {
         match self {
-            StateError::Failed(_) => "failed",
+            StateError::Failed(error) => error.reason(),
             StateError::Form(CanonicalError::TooLarge { .. }) => "too_large",
             StateError::Form(CanonicalError::TooDeep { .. }) => "too_deep",
             StateError::Form(CanonicalError::Number { .. }) => "number",

@@ -143,9 +143,10 @@ impl BodyError {
         match self {
             BodyError::Schema(error) => error.detail(),
             BodyError::Rule(error) => error.detail(),
-            BodyError::Reducer(error) => {
-                json!({"reason": "reducer", "pointer": "/reducer", "message": error.to_string()})
-            }
+            BodyError::Reducer(error) => json!({
+                "reason": "reducer", "pointer": "/reducer",
+                "expression": error.detail(), "message": error.to_string(),
+            }),
         }
     }
 

@@ -11,6 +11,7 @@ use super::record::RouteError;
 use crate::hash::{Digest, to_hex};
 use crate::key::{KeyError, KeyId};
 use crate::name::{DomainName, SchemaVersion, StreamName};
+use crate::schema::compatibility::{Compatibility, Reason, reasons_json};
 use crate::schema::{Violation, violations_json};
 use crate::time::Timestamp;
 
@@ -72,6 +73,9 @@ pub enum RegistryError {
     SchemaElsewhere { name: SchemaVersion, domain: DomainName },
     /// A greater version of this name is registered.
     SchemaNotNewest { name: SchemaVersion, newest: SchemaVersion },
+    /// It does not accept all that the version before it accepted, or that cannot
+    /// be decided.
+    IncompatibleSchema { name: SchemaVersion, predecessor: SchemaVersion, compatibility: Compatibility },
     /// Schema, rules or reducer cannot be evaluated; every reason.
     MalformedSchema { name: SchemaVersion, errors: Vec<BodyError> },
     /// The recorded engine is not the one that schema, rules and reducer call for.
@@ -116,6 +120,7 @@ impl RegistryError {
             | E::MalformedSchema { .. }
             | E::SchemaElsewhere { .. }
             | E::SchemaNotNewest { .. }
+            | E::IncompatibleSchema { .. }
             | E::WrongEngine { .. }
             | E::UnknownEngine { .. } => "ET006",
             E::Route(_) | E::Violations { .. } | E::BadMember { .. } => "ET007",
@@ -176,6 +181,10 @@ impl RegistryError {
             E::SchemaRetired { .. } => "use a later version of the schema",
             E::SchemaElsewhere { .. } => "register it there, or under another name",
             E::SchemaNotNewest { .. } => "give it a version greater than all of its name",
+            E::IncompatibleSchema { compatibility, .. } => compatibility.reasons().first().map_or(
+                "a new version may allow more, never less; what is to be refused from now on needs a new name",
+                Reason::hint,
+            ),
             E::MalformedSchema { errors, .. } => errors.first().map_or("correct the schema", BodyError::hint),
             E::WrongEngine { .. } => {
                 "the engine follows from the schema's $schema, and has +cel/1 if there is a rule or an expression"
@@ -243,6 +252,10 @@ impl RegistryError {
             E::SchemaRetired { name, retired_at } => {
                 json!({"schema_version": name.as_str(), "retired_at": retired_at})
             }
+            E::IncompatibleSchema { name, predecessor, compatibility } => json!({
+                "schema_version": name.as_str(), "predecessor": predecessor.as_str(),
+                "compatibility": compatibility.word(), "reasons": reasons_json(compatibility.reasons()),
+            }),
             // The first reason stands at the top, for programs that look for one.
             E::MalformedSchema { name, errors } => {
                 let reasons: Vec<Value> = errors.iter().map(BodyError::detail).collect();
@@ -338,6 +351,22 @@ impl fmt::Display for RegistryError {
             }
             E::SchemaNotNewest { name, newest } => {
                 write!(f, "schema {name} is not greater than {newest}, which is registered")
+            }
+            E::IncompatibleSchema { name, predecessor, compatibility } => {
+                match compatibility {
+                    Compatibility::Undecidable(_) => write!(
+                        f,
+                        "it cannot be decided whether schema {name} accepts all that {predecessor} accepted"
+                    )?,
+                    _ => write!(f, "schema {name} does not accept all that {predecessor} accepted")?,
+                }
+                match compatibility.reasons().split_first() {
+                    None => Ok(()),
+                    Some((first, [])) => write!(f, ": {:?} {first}", first.new_pointer),
+                    Some((first, more)) => {
+                        write!(f, ": {:?} {first} (and {} more)", first.new_pointer, more.len())
+                    }
+                }
             }
             E::MalformedSchema { name, errors } => match errors.split_first() {
                 None => write!(f, "schema {name} cannot be evaluated"),

@@ -83,6 +83,7 @@ impl RuleError {
             detail.insert("rule".to_owned(), name.as_str().into());
         }
         if let RuleProblem::Expression(error) = &self.problem {
+            detail.insert("expression".to_owned(), error.detail());
             detail.insert("message".to_owned(), error.to_string().into());
         }
         Value::Object(detail)
@@ -164,7 +165,9 @@ impl RuleRefusal {
                     .map(|rule| json!({"rule": rule.name, "message": rule.message}))
                     .collect::<Vec<_>>(),
             }),
-            RuleRefusal::Failed { rule, error } => json!({"rule": rule, "message": error.to_string()}),
+            RuleRefusal::Failed { rule, error } => {
+                json!({"rule": rule, "reason": error.reason(), "message": error.to_string()})
+            }
         }
     }
 }

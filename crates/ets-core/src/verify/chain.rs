@@ -221,7 +221,7 @@ impl<'r> ChainVerifier<'r> {
 
         flaws.extend(self.judge(event));
         if !sound {
-            self.rules.lose("an event before it is damaged or missing");
+            self.rules.lose("an event before it is damaged or not at hand");
         }
         findings.extend(flaws.into_iter().map(|flaw| flaw.of(header)));
     }
@@ -268,7 +268,7 @@ impl<'r> ChainVerifier<'r> {
         }
         at.heads = row.current_hash.and_then(|bytes| Digest::try_from(bytes).ok()).into_iter().collect();
         at.last_event_id = row.event_id.and_then(EventId::from_uuid).or(at.last_event_id);
-        self.rules.lose("an event before it is damaged or missing");
+        self.rules.lose("an event before it is damaged or not at hand");
     }
 
     /// Moves to `sequence` of a stream, from its genesis if it is a new stream.
@@ -299,7 +299,7 @@ impl<'r> ChainVerifier<'r> {
         };
         if gap.missing_from.is_some() || gap.repeated {
             at.heads.clear();
-            self.rules.lose("an event before it is damaged or missing");
+            self.rules.lose("an event before it is damaged or not at hand");
         }
         at.sequence = at.sequence.max(sequence);
         gap

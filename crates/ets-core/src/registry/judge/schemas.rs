@@ -1,5 +1,7 @@
 //! Schema versions: registered, retired, and tied to SQL functions.
 
+mod compatible;
+
 use std::sync::Arc;
 
 use super::{Case, Effect, Scrutiny};
@@ -21,7 +23,9 @@ impl Case<'_> {
         check_place(self.registry, &record)?;
         if scrutiny == Scrutiny::Full {
             check_body(&record)?;
-            check_compatible(self.registry, &record)?;
+            if let Some(predecessor) = self.registry.newest_of(record.name.name()) {
+                compatible::check(predecessor, &record)?;
+            }
         }
         Ok(Effect::Schema(Box::new(record)))
     }
@@ -124,10 +128,4 @@ fn check_body(record: &SchemaRecord) -> Result<(), RegistryError> {
         Err(CompileError::UnknownEngine { engine }) => Err(RegistryError::UnknownEngine { name, engine }),
         Err(CompileError::Malformed(errors)) => Err(RegistryError::MalformedSchema { name, errors }),
     }
-}
-
-/// The new version accepts whatever its predecessor, the newest of its name,
-/// retired or not, accepted.
-fn check_compatible(_registry: &Registry, _record: &SchemaRecord) -> Result<(), RegistryError> {
-    Ok(())
 }

@@ -185,6 +185,41 @@ fn a_new_version_is_the_greatest_of_its_name_and_in_its_domain() {
     assert!(book.registry.newest_of("ord").is_none() && book.registry.newest_of("ets.key").is_none());
 }
 
+#[test]
+fn a_new_version_accepts_what_the_one_before_accepted() {
+    let mut book = Book::new();
+    book.domain("sales");
+    let body = |name: &str, amount: Value| {
+        json!({
+            "type": "object", "required": ["v"],
+            "properties": {"v": {"const": name}, "amount": amount},
+        })
+    };
+    let say = |name: &str, amount: Value| {
+        set(schema(name, "sales", body(name, amount)), "schema_pointer", json!("/v"))
+    };
+    book.say(ROOT, say("order/1.0.0", json!({"type": "integer"})));
+    // Each names its own version, which is no narrowing.
+    book.say(ROOT, say("order/1.1.0", json!({"type": "number"})));
+    let narrower = book.refuse(ROOT, say("order/2.0.0", json!({"type": "integer"})));
+    assert_eq!(narrower.sqlstate(), "ET006");
+    let detail = narrower.detail();
+    assert_eq!(
+        (&detail["compatibility"], &detail["predecessor"]),
+        (&json!("incompatible"), &json!("order/1.1.0"))
+    );
+    assert_eq!(detail["reasons"][0]["new_pointer"], "/properties/amount/type", "{detail}");
+    // The predecessor is the newest, retired or not.
+    book.say(ROOT, payload::schema_retirement(&version("order/1.1.0"), "old"));
+    assert_eq!(book.refuse(ROOT, say("order/2.0.0", json!({"type": "integer"}))), narrower);
+    // Without the pointer nobody demands that an old payload names its version.
+    let unnamed = schema("order/2.0.0", "sales", body("order/2.0.0", json!({"type": "number"})));
+    assert!(matches!(book.refuse(ROOT, unnamed), RegistryError::IncompatibleSchema { .. }));
+    // Who reads back what was admitted does not judge it again.
+    let event = book.next(ROOT, say("order/2.0.0", json!({"type": "integer"})));
+    assert_eq!(book.registry.apply_admitted(&event), Ok(()));
+}
+
 fn with_rules(name: &str, rules: Value, reducer: &str) -> Value {
     let body = json!(true);
     let engine = engine_for(&body, &rules, reducer).expect("an engine");
