@@ -80,6 +80,7 @@ impl<'a> Subject<'a> {
         }
         let functions = self.schema.rule_functions_at(self.registry.version());
         rule_function::check(functions, self.payload.canonical(), || self.event_json())
+            .map_err(|error| error.with_detail_member("schema_version", self.schema.name.as_str().into()))
     }
 
     /// Whether step 7 has anything to do that moves or needs no state.

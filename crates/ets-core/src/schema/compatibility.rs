@@ -122,7 +122,9 @@ impl Reason {
                 "what was open stays open"
             }
             "enum" | "const" | "type" => "keep all that was allowed, and add to it",
-            _ => "a new version may allow more, never less; what is to be refused from now on needs a new name",
+            _ => {
+                "a new version may allow more, never less; what is to be refused from now on needs a new name"
+            }
         }
     }
 }
@@ -185,11 +187,7 @@ pub fn compatibility(old: &Value, new: &Value) -> Result<Compatibility, SchemaEr
     })
 }
 
-fn undecidable(
-    (old_pointer, new_pointer): (String, String),
-    keyword: &str,
-    message: &str,
-) -> Compatibility {
+fn undecidable((old_pointer, new_pointer): (String, String), keyword: &str, message: &str) -> Compatibility {
     Compatibility::Undecidable(vec![Reason {
         verdict: Verdict::Undecidable,
         old_pointer,
@@ -204,7 +202,8 @@ fn undecidable(
 fn judge((old, new): &(Validator, Validator), failures: Vec<Failure>) -> Compatibility {
     let mut reasons: Vec<Reason> = Vec::new();
     for failure in failures {
-        let is_shown = failure.witnesses.iter().any(|witness| old.is_valid(witness) && !new.is_valid(witness));
+        let is_shown =
+            failure.witnesses.iter().any(|witness| old.is_valid(witness) && !new.is_valid(witness));
         let reason = Reason {
             verdict: if is_shown { Verdict::Incompatible } else { Verdict::Undecidable },
             old_pointer: failure.old_pointer,
@@ -212,9 +211,8 @@ fn judge((old, new): &(Validator, Validator), failures: Vec<Failure>) -> Compati
             keyword: failure.keyword,
             message: failure.message,
         };
-        let is_same = |other: &&mut Reason| {
-            other.new_pointer == reason.new_pointer && other.message == reason.message
-        };
+        let is_same =
+            |other: &&mut Reason| other.new_pointer == reason.new_pointer && other.message == reason.message;
         match reasons.iter_mut().find(is_same) {
             Some(known) if is_shown => known.verdict = Verdict::Incompatible,
             Some(_) => {}
@@ -226,6 +224,8 @@ fn judge((old, new): &(Validator, Validator), failures: Vec<Failure>) -> Compati
     match reasons.first().map(|reason| reason.verdict) {
         Some(Verdict::Incompatible) => Compatibility::Incompatible(reasons),
         Some(Verdict::Undecidable) => Compatibility::Undecidable(reasons),
-        None => undecidable((String::new(), String::new()), "", "the new schema could not be shown to follow"),
+        None => {
+            undecidable((String::new(), String::new()), "", "the new schema could not be shown to follow")
+        }
     }
 }

@@ -23,10 +23,7 @@ fn types() {
     compatible(json!(true), json!({}));
     compatible(json!(false), json!({"type": "string"}));
     widens(json!(false), json!({"type": "string"}), &[""]);
-    compatible(
-        json!({}),
-        json!({"type": ["null", "boolean", "number", "string", "array", "object"]}),
-    );
+    compatible(json!({}), json!({"type": ["null", "boolean", "number", "string", "array", "object"]}));
 }
 
 #[test]
@@ -42,7 +39,10 @@ fn enumerations() {
     compatible(json!({"enum": ["a", "b", 7], "type": "string"}), json!({"enum": ["a", "b"]}));
     compatible(json!({"enum": ["aa", "ab"]}), json!({"type": "string", "pattern": "^a", "maxLength": 2}));
     incompatible(json!({"enum": ["aa", "b"]}), json!({"type": "string", "pattern": "^a"}), &["/pattern"]);
-    compatible(json!({"const": {"a": [1]}}), json!({"properties": {"a": {"type": "array"}}, "required": ["a"]}));
+    compatible(
+        json!({"const": {"a": [1]}}),
+        json!({"properties": {"a": {"type": "array"}}, "required": ["a"]}),
+    );
     // A value that the old schema lists and refuses.
     compatible(json!({"enum": ["a", "bb"], "maxLength": 1}), json!({"const": "a"}));
 }
@@ -89,11 +89,7 @@ fn arrays() {
     widens(json!({"maxItems": 1}), json!({"maxItems": 2}), &["/maxItems"]);
     widens(json!({"uniqueItems": true}), json!({"uniqueItems": false}), &["/uniqueItems"]);
     compatible(json!({"maxItems": 1}), json!({"uniqueItems": true}));
-    widens(
-        json!({"items": {"type": "integer"}}),
-        json!({"items": {"type": "number"}}),
-        &["/items/type"],
-    );
+    widens(json!({"items": {"type": "integer"}}), json!({"items": {"type": "number"}}), &["/items/type"]);
     incompatible(json!({"type": "array"}), json!({"items": {"type": "number"}}), &["/items"]);
     widens(
         json!({"prefixItems": [{"type": "string"}], "items": false}),
@@ -262,18 +258,18 @@ fn members_that_depend_on_members() {
         json!({"dependentSchemas": {"a": {"required": ["b"]}}}),
         json!({"dependentRequired": {"a": ["b"]}}),
     );
-    incompatible(
-        json!({"properties": {"a": {}}}),
-        json!({"dependencies": {"a": ["b"]}}),
-        &["/dependencies"],
-    );
+    incompatible(json!({"properties": {"a": {}}}), json!({"dependencies": {"a": ["b"]}}), &["/dependencies"]);
 }
 
 #[test]
 fn compositions() {
     compatible(json!({"allOf": [{"minimum": 1}, {"maximum": 5}]}), json!({"minimum": 0, "maximum": 5}));
     compatible(json!({"minimum": 0, "maximum": 5}), json!({"allOf": [{"minimum": 0}, {"maximum": 5}]}));
-    incompatible(json!({"minimum": 0}), json!({"allOf": [{"minimum": 0}, {"maximum": 5}]}), &["/allOf/1/maximum"]);
+    incompatible(
+        json!({"minimum": 0}),
+        json!({"allOf": [{"minimum": 0}, {"maximum": 5}]}),
+        &["/allOf/1/maximum"],
+    );
     widens(
         json!({"anyOf": [{"type": "string"}, {"type": "integer"}]}),
         json!({"anyOf": [{"type": "string"}, {"type": "number"}, {"type": "null"}]}),
@@ -365,20 +361,18 @@ fn unevaluated_members_and_items() {
 
 #[test]
 fn references() {
-    let through = |keyword: &str, schema: Value| json!({"$ref": format!("#/{keyword}/a"), keyword: {"a": schema}});
+    let through =
+        |keyword: &str, schema: Value| json!({"$ref": format!("#/{keyword}/a"), keyword: {"a": schema}});
     compatible(through("$defs", json!({"type": "integer"})), json!({"type": "number"}));
     compatible(json!({"type": "integer"}), through("$defs", json!({"type": "number"})));
-    incompatible(
-        json!({"type": "number"}),
-        through("$defs", json!({"type": "integer"})),
-        &["/$defs/a/type"],
-    );
+    incompatible(json!({"type": "number"}), through("$defs", json!({"type": "integer"})), &["/$defs/a/type"]);
     compatible(
         json!({"$ref": "#a", "$defs": {"x": {"$anchor": "a", "type": "integer"}}}),
         json!({"type": "number"}),
     );
     // The words are the same, what they lead to is not.
-    let same_words = |schema: Value| json!({"properties": {"p": {"$ref": "#/$defs/a"}}, "$defs": {"a": schema}});
+    let same_words =
+        |schema: Value| json!({"properties": {"p": {"$ref": "#/$defs/a"}}, "$defs": {"a": schema}});
     incompatible(
         same_words(json!({"type": ["string", "null"]})),
         same_words(json!({"type": "string"})),
@@ -408,5 +402,8 @@ fn recursion() {
         json!({"type": "string"}),
     );
     // What denies itself proves nothing.
-    compatible(json!({"type": "object", "properties": {"a": {"not": {"$ref": "#"}}}}), json!({"type": "object"}));
+    compatible(
+        json!({"type": "object", "properties": {"a": {"not": {"$ref": "#"}}}}),
+        json!({"type": "object"}),
+    );
 }

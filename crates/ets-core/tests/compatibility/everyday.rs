@@ -39,7 +39,12 @@ fn order() -> Value {
 fn order_with(pointer: &str, value: Value) -> Value {
     let (parent, name) = pointer.rsplit_once('/').expect("a pointer");
     let mut order = order();
-    order.pointer_mut(parent).expect("a place").as_object_mut().expect("an object").insert(name.to_owned(), value);
+    order
+        .pointer_mut(parent)
+        .expect("a place")
+        .as_object_mut()
+        .expect("an object")
+        .insert(name.to_owned(), value);
     order
 }
 
@@ -114,8 +119,10 @@ fn several_reasons_are_all_given() {
 fn another_kind_of_payment() {
     let mut new = order();
     let kinds = new["properties"]["payment"]["oneOf"].as_array_mut().expect("alternatives");
-    kinds.push(json!({"type": "object", "properties": {"kind": {"const": "cash"}, "till": {"type": "integer"}},
-        "required": ["kind"], "additionalProperties": false}));
+    kinds.push(
+        json!({"type": "object", "properties": {"kind": {"const": "cash"}, "till": {"type": "integer"}},
+        "required": ["kind"], "additionalProperties": false}),
+    );
     compatible(order(), new.clone());
     incompatible(new, order(), &["/properties/payment/oneOf"]);
     let mut any = order();

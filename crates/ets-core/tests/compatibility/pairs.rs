@@ -121,7 +121,8 @@ fn what_is_called_compatible_accepts_what_was_accepted() {
         if answer != Compatibility::Compatible {
             continue;
         }
-        let validators = (Validator::compile(&old).expect("a schema"), Validator::compile(&new).expect("a schema"));
+        let validators =
+            (Validator::compile(&old).expect("a schema"), Validator::compile(&new).expect("a schema"));
         for _ in 0..40 {
             let about = if random.below(4) == 0 { &new } else { &old };
             let document = documents::document(&mut random, about);
@@ -152,7 +153,10 @@ fn pairs_that_are_made_compatible_are_called_compatible() {
         for _ in 0..10 {
             let document = documents::document(&mut random, &old);
             documents += 1;
-            assert!(!shows(&validator, &wider, &document), "{changes:?} is wrong: {old}\n -> {new}: {document}");
+            assert!(
+                !shows(&validator, &wider, &document),
+                "{changes:?} is wrong: {old}\n -> {new}: {document}"
+            );
         }
         let answer = verdict(&old, &new);
         assert!(!matches!(answer, Compatibility::Incompatible(_)), "{answer:?}: {old}\n -> {new}");

@@ -67,7 +67,9 @@ impl<'s> Checker<'s> {
                 if *value != Value::Bool(true) || shape.is_unique || self.reachable_items(shape) <= 1 {
                     return Ok(());
                 }
-                self.fail_array(shape, target, keyword, || "arrays with an item twice were allowed".to_owned())
+                self.fail_array(shape, target, keyword, || {
+                    "arrays with an item twice were allowed".to_owned()
+                })
             }
         }
     }
@@ -98,9 +100,9 @@ impl<'s> Checker<'s> {
             }
         }
         if !self.spend(1) {
-            findings.take(self.fail(shape, target, keyword, || {
-                "the comparison would take too many steps".to_owned()
-            }));
+            findings.take(
+                self.fail(shape, target, keyword, || "the comparison would take too many steps".to_owned()),
+            );
         }
         findings.into_check()
     }
@@ -132,10 +134,8 @@ impl<'s> Checker<'s> {
         }
         for failure in &mut failures {
             let items = std::mem::take(&mut failure.witnesses);
-            failure.witnesses = items
-                .into_iter()
-                .filter_map(|item| self.array_with(shape, place, Some(item)))
-                .collect();
+            failure.witnesses =
+                items.into_iter().filter_map(|item| self.array_with(shape, place, Some(item))).collect();
         }
         Err(failures)
     }
@@ -164,7 +164,8 @@ impl<'s> Checker<'s> {
         members: &'s Map<String, Value>,
     ) -> Check {
         let Some(wanted) = keywords::contains(self.document(target), target, members) else {
-            return self.fail_without_witness(target, "contains", || "the number is not understood".to_owned());
+            return self
+                .fail_without_witness(target, "contains", || "the number is not understood".to_owned());
         };
         let reachable = self.reachable_items(shape);
         let mut findings = Findings::default();

@@ -383,9 +383,17 @@ impl<'s> Checker<'s> {
                     Ok(())
                 }
             }
-            "properties" | "patternProperties" | "additionalProperties" | "unevaluatedProperties"
-            | "required" | "minProperties" | "maxProperties" | "propertyNames" | "dependentRequired"
-            | "dependentSchemas" | "dependencies" => {
+            "properties"
+            | "patternProperties"
+            | "additionalProperties"
+            | "unevaluatedProperties"
+            | "required"
+            | "minProperties"
+            | "maxProperties"
+            | "propertyNames"
+            | "dependentRequired"
+            | "dependentSchemas"
+            | "dependencies" => {
                 if has(Types::OBJECT) {
                     self.satisfies_object(shape, target, members, keyword, value)
                 } else {

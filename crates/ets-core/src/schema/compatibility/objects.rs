@@ -275,7 +275,8 @@ impl<'s> Checker<'s> {
             }
             match dependent {
                 Value::Array(names) => {
-                    let lost = names.iter().filter_map(Value::as_str).find(|one| !with.required.contains(one));
+                    let lost =
+                        names.iter().filter_map(Value::as_str).find(|one| !with.required.contains(one));
                     if let Some(lost) = lost
                         && !self.is_empty(&with)
                     {

@@ -51,8 +51,7 @@ impl<'s> Checker<'s> {
             "maxLength" => count.is_some_and(|count| shape.length.max <= count),
             "pattern" => value.as_str().is_some_and(|pattern| {
                 let pattern = Pattern::read(pattern);
-                pattern.is_any()
-                    || shape.patterns.iter().any(|known| Pattern::read(known).implies(pattern))
+                pattern.is_any() || shape.patterns.iter().any(|known| Pattern::read(known).implies(pattern))
             }),
             "format" => value.as_str().is_some_and(|format| shape.formats.contains(format)),
             _ => {
