@@ -1,299 +1,146 @@
-//! A stand-in for the expression language, until its module is merged.
+//! Rules and reducers: the Common Expression Language, fenced.
+//!
+//! The language is a profile of CEL (the language definition of
+//! `google/cel-spec`) over JSON, written down in `docs/rules.md`. Whether an
+//! event is accepted depends on it for ever, so parser and evaluator are here
+//! and not in a library: what they accept, answer and charge must not move with
+//! a release of somebody else's, and no text may exhaust the server that
+//! compiles it.
+//!
+//! An expression is a pure function of its [`Scope`]. There is no clock, no
+//! randomness, no locale and no order of members in it; a `double` is always
+//! finite; and what it costs is counted in steps and bytes that are the same on
+//! every machine.
+
+mod budget;
+mod comparison;
+mod error;
+mod evaluator;
+mod functions;
+mod json;
+mod lexer;
+mod literal;
+mod macros;
+mod operators;
+mod parser;
+mod pattern;
+mod primary;
+mod tree;
+mod value;
 
 use std::fmt;
+use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
-/// The engine's name.
+pub use budget::{MAX_ALLOCATED_BYTES, MAX_STEPS};
+pub use error::{EvaluationError, ExpressionError, ExpressionProblem, Position};
+pub use parser::{MAX_DEPTH, MAX_EXPRESSION_BYTES};
+pub use pattern::MAX_PATTERN_WEIGHT;
+pub use value::{MAX_VALUE_DEPTH, Type};
+
+use evaluator::Evaluator;
+use parser::Parsed;
+
+/// The name of this profile, as a schema's registry event records it. Whatever
+/// changes what an expression means, may cost or is refused for changes it.
 pub const ENGINE: &str = "cel/1";
 
-/// A compiled expression.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Expression(String, Node);
+/// A compiled expression. Cloning shares it.
+#[derive(Clone)]
+pub struct Expression {
+    compiled: Arc<Compiled>,
+}
+
+struct Compiled {
+    source: Box<str>,
+    parsed: Parsed,
+}
+
+impl Expression {
+    /// Compiles an expression, in time and memory proportional to its length,
+    /// which is bounded.
+    ///
+    /// # Errors
+    /// [`ExpressionError`] if it does not parse, names what does not exist, or
+    /// goes beyond a limit; and says where.
+    pub fn compile(source: &str) -> Result<Expression, ExpressionError> {
+        let parsed = parser::parse(source)?;
+        Ok(Expression { compiled: Arc::new(Compiled { source: source.into(), parsed }) })
+    }
+
+    /// The text that was compiled.
+    pub fn source(&self) -> &str {
+        &self.compiled.source
+    }
+
+    /// Whether the state before the event can make a difference.
+    pub fn mentions_state(&self) -> bool {
+        self.compiled.parsed.mentions_state
+    }
+
+    /// Whether the event's place in its stream can make a difference.
+    pub fn mentions_sequence(&self) -> bool {
+        self.compiled.parsed.mentions_sequence
+    }
+
+    /// The expression's value as JSON. An integral `double` is still written as
+    /// one (`2.0`), and an `int` may be any of 64 bits: whoever keeps the value
+    /// brings it under the number rule of [`Payload`](crate::canonical::Payload).
+    ///
+    /// # Errors
+    /// [`EvaluationError`], also if the value is none that JSON has.
+    pub fn evaluate(&self, scope: &Scope<'_>) -> Result<Value, EvaluationError> {
+        let mut evaluator = Evaluator::new(scope);
+        let value = evaluator.evaluate(&self.compiled.parsed.root)?;
+        json::to_json(&value, evaluator.budget())
+    }
+
+    /// Whether the expression is true.
+    ///
+    /// # Errors
+    /// [`EvaluationError`], also if its value is no `bool`.
+    pub fn is_true(&self, scope: &Scope<'_>) -> Result<bool, EvaluationError> {
+        match Evaluator::new(scope).evaluate(&self.compiled.parsed.root)? {
+            value::Val::Bool(answer) => Ok(answer),
+            other => Err(EvaluationError::NotBoolean { found: other.type_of() }),
+        }
+    }
+}
+
+impl fmt::Debug for Expression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Expression").field(&self.source()).finish()
+    }
+}
 
 /// What an expression sees.
 #[derive(Debug, Clone, Copy)]
-#[allow(missing_docs)]
 pub struct Scope<'a> {
+    /// The event's payload.
     pub payload: &'a Value,
+    /// What else is known of the event before it is stored.
     pub event: EventScope<'a>,
+    /// The stream's state before the event; JSON null at first.
     pub state: &'a Value,
 }
 
-/// What an expression sees of the event.
+/// The members of `event`.
 #[derive(Debug, Clone, Copy)]
-#[allow(missing_docs)]
 pub struct EventScope<'a> {
+    /// The schema version that the event names.
     pub schema_version: &'a str,
+    /// The id of the key that signed it.
     pub key_id: &'a str,
+    /// The owner that the registry knows for this key.
     pub owner: &'a str,
+    /// The domain that the event belongs to.
     pub domain: &'a str,
+    /// The stream that it continues.
     pub stream: &'a str,
+    /// Its place in the stream, from 1.
     pub sequence: u64,
 }
 
-/// Why a text is no expression.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ExpressionError;
-
-/// Why an expression has no value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EvaluationError;
-
-impl fmt::Display for ExpressionError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not an expression")
-    }
-}
-
-impl fmt::Display for EvaluationError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no value")
-    }
-}
-
-#[allow(missing_docs)]
-impl ExpressionError {
-    pub fn reason(&self) -> &'static str {
-        "syntax"
-    }
-    pub fn detail(&self) -> Value {
-        json!({"reason": self.reason()})
-    }
-}
-
-#[allow(missing_docs)]
-impl EvaluationError {
-    pub fn reason(&self) -> &'static str {
-        "type"
-    }
-}
-
-#[derive(Debug, Clone, PartialEq)]
-enum Node {
-    Value(Value),
-    Name(String),
-    Select(Box<Node>, String),
-    Has(Box<Node>),
-    Map(Vec<(Node, Node)>),
-    Not(Box<Node>),
-    Two(&'static str, Box<Node>, Box<Node>),
-    If(Box<Node>, Box<Node>, Box<Node>),
-}
-
-struct Parser<'a>(Vec<&'a str>, usize);
-
-type Parsed = Result<Node, ExpressionError>;
-
-fn tokens(mut text: &str) -> Option<Vec<&str>> {
-    let mut out = Vec::new();
-    loop {
-        text = text.trim_start();
-        let Some(first) = text.chars().next() else { return Some(out) };
-        let len = if first == '\'' {
-            text[1..].find('\'')? + 2
-        } else if first.is_ascii_alphanumeric() || first == '_' {
-            text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len())
-        } else {
-            let two = ["==", "!=", ">=", "<=", "&&", "||"].iter().any(|two| text.starts_with(two));
-            if two {
-                2
-            } else if "(){}.,:?!<>+-*/".contains(first) {
-                1
-            } else {
-                return None;
-            }
-        };
-        out.push(&text[..len]);
-        text = &text[len..];
-    }
-}
-
-const LEVELS: [&[&str]; 5] =
-    [&["||"], &["&&"], &["==", "!=", ">=", "<=", "<", ">"], &["+", "-"], &["*", "/"]];
-
-impl Parser<'_> {
-    fn peek(&self) -> &str {
-        self.0.get(self.1).copied().unwrap_or("")
-    }
-    fn eat(&mut self, token: &str) -> bool {
-        let is = self.peek() == token;
-        if is {
-            self.1 += 1;
-        }
-        is
-    }
-    fn need(&mut self, token: &str) -> Result<(), ExpressionError> {
-        if self.eat(token) { Ok(()) } else { Err(ExpressionError) }
-    }
-    fn all(&mut self) -> Parsed {
-        let node = self.level(0)?;
-        if !self.eat("?") {
-            return Ok(node);
-        }
-        let yes = self.all()?;
-        self.need(":")?;
-        Ok(Node::If(node.into(), yes.into(), self.all()?.into()))
-    }
-    fn level(&mut self, at: usize) -> Parsed {
-        let Some(operators) = LEVELS.get(at) else { return self.unary() };
-        let mut node = self.level(at + 1)?;
-        while let Some(operator) = operators.iter().find(|operator| self.peek() == **operator) {
-            self.1 += 1;
-            node = Node::Two(operator, node.into(), self.level(at + 1)?.into());
-        }
-        Ok(node)
-    }
-    fn unary(&mut self) -> Parsed {
-        if self.eat("!") {
-            return Ok(Node::Not(self.unary()?.into()));
-        }
-        let mut node = self.primary()?;
-        while self.eat(".") {
-            let name = self.peek().to_owned();
-            if !name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
-                return Err(ExpressionError);
-            }
-            self.1 += 1;
-            node = Node::Select(node.into(), name);
-        }
-        Ok(node)
-    }
-    fn primary(&mut self) -> Parsed {
-        if self.eat("(") {
-            let node = self.all()?;
-            self.need(")")?;
-            return Ok(node);
-        }
-        if self.eat("{") {
-            let mut entries = Vec::new();
-            while !self.eat("}") {
-                let key = self.all()?;
-                self.need(":")?;
-                entries.push((key, self.all()?));
-                self.eat(",");
-            }
-            return Ok(Node::Map(entries));
-        }
-        let token = self.peek().to_owned();
-        self.1 += 1;
-        match token.as_str() {
-            "has" => {
-                self.need("(")?;
-                let node = self.all()?;
-                self.need(")")?;
-                Ok(Node::Has(node.into()))
-            }
-            "null" => Ok(Node::Value(Value::Null)),
-            "true" | "false" => Ok(Node::Value(Value::Bool(token == "true"))),
-            "payload" | "event" | "state" => Ok(Node::Name(token)),
-            _ if token.starts_with('\'') => Ok(Node::Value(token.trim_matches('\'').into())),
-            _ => token.parse::<i64>().map(|n| Node::Value(n.into())).map_err(|_| ExpressionError),
-        }
-    }
-}
-
-impl Node {
-    fn any(&self, is: &impl Fn(&Node) -> bool) -> bool {
-        is(self)
-            || match self {
-                Node::Value(_) | Node::Name(_) => false,
-                Node::Select(a, _) | Node::Has(a) | Node::Not(a) => a.any(is),
-                Node::Map(entries) => entries.iter().any(|(a, b)| a.any(is) || b.any(is)),
-                Node::Two(_, a, b) => a.any(is) || b.any(is),
-                Node::If(a, b, c) => a.any(is) || b.any(is) || c.any(is),
-            }
-    }
-
-    fn value(&self, scope: &Scope<'_>) -> Result<Value, EvaluationError> {
-        let bool_of = |value: Value| value.as_bool().ok_or(EvaluationError);
-        Ok(match self {
-            Node::Value(value) => value.clone(),
-            Node::Name(name) => match name.as_str() {
-                "payload" => scope.payload.clone(),
-                "state" => scope.state.clone(),
-                _ => json!({
-                    "schema_version": scope.event.schema_version, "key_id": scope.event.key_id,
-                    "owner": scope.event.owner, "domain": scope.event.domain,
-                    "stream": scope.event.stream, "sequence": scope.event.sequence,
-                }),
-            },
-            Node::Select(of, name) => of.value(scope)?.get(name).cloned().ok_or(EvaluationError)?,
-            Node::Has(what) => what.value(scope).is_ok().into(),
-            Node::Map(entries) => {
-                let mut map = Map::new();
-                for (key, value) in entries {
-                    map.insert(
-                        key.value(scope)?.as_str().ok_or(EvaluationError)?.into(),
-                        value.value(scope)?,
-                    );
-                }
-                Value::Object(map)
-            }
-            Node::Not(what) => (!bool_of(what.value(scope)?)?).into(),
-            Node::If(which, yes, no) => {
-                if bool_of(which.value(scope)?)? {
-                    yes.value(scope)?
-                } else {
-                    no.value(scope)?
-                }
-            }
-            Node::Two("&&", a, b) => (bool_of(a.value(scope)?)? && bool_of(b.value(scope)?)?).into(),
-            Node::Two("||", a, b) => (bool_of(a.value(scope)?)? || bool_of(b.value(scope)?)?).into(),
-            Node::Two("==", a, b) => (a.value(scope)? == b.value(scope)?).into(),
-            Node::Two("!=", a, b) => (a.value(scope)? != b.value(scope)?).into(),
-            Node::Two(operator, a, b) => {
-                let of = |node: &Node| node.value(scope)?.as_i64().ok_or(EvaluationError);
-                let (a, b) = (of(a)?, of(b)?);
-                match *operator {
-                    ">" => (a > b).into(),
-                    "<" => (a < b).into(),
-                    ">=" => (a >= b).into(),
-                    "<=" => (a <= b).into(),
-                    "+" => a.checked_add(b).ok_or(EvaluationError)?.into(),
-                    "-" => a.checked_sub(b).ok_or(EvaluationError)?.into(),
-                    "*" => a.checked_mul(b).ok_or(EvaluationError)?.into(),
-                    _ => a.checked_div(b).ok_or(EvaluationError)?.into(),
-                }
-            }
-        })
-    }
-}
-
-#[allow(missing_docs)]
-impl Expression {
-    pub fn compile(source: &str) -> Result<Expression, ExpressionError> {
-        let mut parser = Parser(tokens(source).ok_or(ExpressionError)?, 0);
-        let node = parser.all()?;
-        let unknown = |node: &Node| {
-            matches!(node, Node::Select(of, name) if **of == Node::Name("event".into())
-                && !["schema_version", "key_id", "owner", "domain", "stream", "sequence"].contains(&name.as_str()))
-        };
-        if parser.1 < parser.0.len() || node.any(&unknown) {
-            return Err(ExpressionError);
-        }
-        Ok(Expression(source.to_owned(), node))
-    }
-
-    pub fn source(&self) -> &str {
-        &self.0
-    }
-
-    pub fn mentions_state(&self) -> bool {
-        self.1.any(&|node| *node == Node::Name("state".into()))
-    }
-
-    pub fn mentions_sequence(&self) -> bool {
-        self.1.any(&|node| {
-            matches!(node, Node::Select(of, name) if **of == Node::Name("event".into()) && name == "sequence")
-        })
-    }
-
-    pub fn evaluate(&self, scope: &Scope<'_>) -> Result<Value, EvaluationError> {
-        self.1.value(scope)
-    }
-
-    pub fn is_true(&self, scope: &Scope<'_>) -> Result<bool, EvaluationError> {
-        self.evaluate(scope)?.as_bool().ok_or(EvaluationError)
-    }
-}
+#[cfg(test)]
+mod tests;
