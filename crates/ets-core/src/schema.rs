@@ -7,6 +7,7 @@
 //! linear time, so there is no look-around and no back-reference.
 
 mod bounds;
+pub mod compatibility;
 
 use std::fmt;
 
@@ -56,20 +57,8 @@ impl Validator {
     pub fn compile(schema: &Value) -> Result<Self, SchemaError> {
         let dialect = dialect_of(schema)?;
         let growth = bounds::check(schema, dialect)?;
-        let compiled = jsonschema::options()
-            .with_draft(match dialect {
-                Dialect::Draft202012 => Draft::Draft202012,
-                Dialect::Draft7 => Draft::Draft7,
-            })
-            .should_validate_formats(true)
-            .offline()
-            .with_pattern_options(
-                PatternOptions::regex()
-                    .size_limit(MAX_COMPILED_PATTERN_BYTES)
-                    .dfa_size_limit(MAX_COMPILED_PATTERN_BYTES),
-            )
-            .build(schema)
-            .map_err(|error| SchemaError::of_crate(&error))?;
+        let compiled =
+            evaluator_options(dialect).build(schema).map_err(|error| SchemaError::of_crate(&error))?;
         Ok(Validator { compiled, growth })
     }
 
@@ -106,6 +95,26 @@ impl Validator {
             violations.push(Violation::unexplained());
         }
         violations
+    }
+}
+
+/// How schemas of a dialect are compiled, everywhere.
+fn evaluator_options<'i>(dialect: Dialect) -> jsonschema::ValidationOptions<'i> {
+    jsonschema::options()
+        .with_draft(draft_of(dialect))
+        .should_validate_formats(true)
+        .offline()
+        .with_pattern_options(
+            PatternOptions::regex()
+                .size_limit(MAX_COMPILED_PATTERN_BYTES)
+                .dfa_size_limit(MAX_COMPILED_PATTERN_BYTES),
+        )
+}
+
+fn draft_of(dialect: Dialect) -> Draft {
+    match dialect {
+        Dialect::Draft202012 => Draft::Draft202012,
+        Dialect::Draft7 => Draft::Draft7,
     }
 }
 

@@ -15,6 +15,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use self::graph::Graph;
+pub(super) use self::graph::percent_decoded;
 pub(super) use self::growth::Growth;
 use super::{Dialect, SchemaError};
 use crate::canonical;

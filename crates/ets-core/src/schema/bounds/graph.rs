@@ -322,7 +322,7 @@ fn is_absolute(uri: &str) -> bool {
     })
 }
 
-fn percent_decoded(text: &str) -> Option<String> {
+pub(in super::super) fn percent_decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
