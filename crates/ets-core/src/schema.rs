@@ -57,9 +57,8 @@ impl Validator {
     pub fn compile(schema: &Value) -> Result<Self, SchemaError> {
         let dialect = dialect_of(schema)?;
         let growth = bounds::check(schema, dialect)?;
-        let compiled = evaluator_options(dialect)
-            .build(schema)
-            .map_err(|error| SchemaError::of_crate(&error))?;
+        let compiled =
+            evaluator_options(dialect).build(schema).map_err(|error| SchemaError::of_crate(&error))?;
         Ok(Validator { compiled, growth })
     }
 

@@ -19,6 +19,7 @@ mod document;
 mod equality;
 mod evaluate;
 mod expand;
+mod failure;
 mod keywords;
 mod names;
 mod number;
@@ -35,8 +36,9 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use self::checker::{Checker, Failure};
+use self::checker::Checker;
 use self::document::{Document, Side};
+use self::failure::Failure;
 use super::{SchemaError, Validator};
 
 /// The most reasons that are given.
@@ -122,7 +124,9 @@ impl Reason {
                 "what was open stays open"
             }
             "enum" | "const" | "type" => "keep all that was allowed, and add to it",
-            _ => "a new version may allow more, never less; what is to be refused from now on needs a new name",
+            _ => {
+                "a new version may allow more, never less; what is to be refused from now on needs a new name"
+            }
         }
     }
 }
@@ -185,11 +189,7 @@ pub fn compatibility(old: &Value, new: &Value) -> Result<Compatibility, SchemaEr
     })
 }
 
-fn undecidable(
-    (old_pointer, new_pointer): (String, String),
-    keyword: &str,
-    message: &str,
-) -> Compatibility {
+fn undecidable((old_pointer, new_pointer): (String, String), keyword: &str, message: &str) -> Compatibility {
     Compatibility::Undecidable(vec![Reason {
         verdict: Verdict::Undecidable,
         old_pointer,
@@ -204,17 +204,22 @@ fn undecidable(
 fn judge((old, new): &(Validator, Validator), failures: Vec<Failure>) -> Compatibility {
     let mut reasons: Vec<Reason> = Vec::new();
     for failure in failures {
-        let is_shown = failure.witnesses.iter().any(|witness| old.is_valid(witness) && !new.is_valid(witness));
+        let is_shown =
+            failure.witnesses.iter().any(|witness| old.is_valid(witness) && !new.is_valid(witness));
         let reason = Reason {
             verdict: if is_shown { Verdict::Incompatible } else { Verdict::Undecidable },
             old_pointer: failure.old_pointer,
-            new_pointer: failure.new_pointer,
-            keyword: failure.keyword,
+            keyword: if failure.keyword.is_empty() {
+                // The schema `false`: the keyword is what holds it.
+                pointer_keyword(&failure.new_pointer)
+            } else {
+                failure.keyword
+            },
             message: failure.message,
+            new_pointer: failure.new_pointer,
         };
-        let is_same = |other: &&mut Reason| {
-            other.new_pointer == reason.new_pointer && other.message == reason.message
-        };
+        let is_same =
+            |other: &&mut Reason| other.new_pointer == reason.new_pointer && other.message == reason.message;
         match reasons.iter_mut().find(is_same) {
             Some(known) if is_shown => known.verdict = Verdict::Incompatible,
             Some(_) => {}
@@ -226,6 +231,22 @@ fn judge((old, new): &(Validator, Validator), failures: Vec<Failure>) -> Compati
     match reasons.first().map(|reason| reason.verdict) {
         Some(Verdict::Incompatible) => Compatibility::Incompatible(reasons),
         Some(Verdict::Undecidable) => Compatibility::Undecidable(reasons),
-        None => undecidable((String::new(), String::new()), "", "the new schema could not be shown to follow"),
+        None => {
+            undecidable((String::new(), String::new()), "", "the new schema could not be shown to follow")
+        }
+    }
+}
+
+/// The last keyword of a pointer to a schema; names of members and places that
+/// follow it are left out.
+fn pointer_keyword(pointer: &str) -> String {
+    let mut tokens = pointer.rsplit('/');
+    let last = tokens.next().unwrap_or_default();
+    match tokens.next() {
+        Some(
+            keyword @ ("properties" | "patternProperties" | "dependentSchemas" | "dependencies"
+            | "prefixItems" | "items" | "allOf" | "anyOf" | "oneOf"),
+        ) => keyword.to_owned(),
+        _ => last.to_owned(),
     }
 }

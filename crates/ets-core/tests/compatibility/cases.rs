@@ -23,10 +23,7 @@ fn types() {
     compatible(json!(true), json!({}));
     compatible(json!(false), json!({"type": "string"}));
     widens(json!(false), json!({"type": "string"}), &[""]);
-    compatible(
-        json!({}),
-        json!({"type": ["null", "boolean", "number", "string", "array", "object"]}),
-    );
+    compatible(json!({}), json!({"type": ["null", "boolean", "number", "string", "array", "object"]}));
 }
 
 #[test]
@@ -42,7 +39,10 @@ fn enumerations() {
     compatible(json!({"enum": ["a", "b", 7], "type": "string"}), json!({"enum": ["a", "b"]}));
     compatible(json!({"enum": ["aa", "ab"]}), json!({"type": "string", "pattern": "^a", "maxLength": 2}));
     incompatible(json!({"enum": ["aa", "b"]}), json!({"type": "string", "pattern": "^a"}), &["/pattern"]);
-    compatible(json!({"const": {"a": [1]}}), json!({"properties": {"a": {"type": "array"}}, "required": ["a"]}));
+    compatible(
+        json!({"const": {"a": [1]}}),
+        json!({"properties": {"a": {"type": "array"}}, "required": ["a"]}),
+    );
     // A value that the old schema lists and refuses.
     compatible(json!({"enum": ["a", "bb"], "maxLength": 1}), json!({"const": "a"}));
 }
@@ -53,6 +53,8 @@ fn numbers() {
     widens(json!({"maximum": 5}), json!({"maximum": 6}), &["/maximum"]);
     widens(json!({"exclusiveMinimum": 5}), json!({"minimum": 5}), &["/exclusiveMinimum"]);
     widens(json!({"exclusiveMaximum": 5}), json!({"maximum": 5}), &["/exclusiveMaximum"]);
+    widens(json!({"exclusiveMinimum": 1.5}), json!({"minimum": 1.5}), &["/exclusiveMinimum"]);
+    widens(json!({"exclusiveMaximum": 1.5}), json!({"maximum": 1.5}), &["/exclusiveMaximum"]);
     compatible(json!({"type": "integer", "exclusiveMinimum": 0}), json!({"minimum": 1}));
     incompatible(json!({"type": "number", "exclusiveMinimum": 0}), json!({"minimum": 1}), &["/minimum"]);
     compatible(json!({"type": "integer", "minimum": 0.5}), json!({"minimum": 1}));
@@ -89,11 +91,7 @@ fn arrays() {
     widens(json!({"maxItems": 1}), json!({"maxItems": 2}), &["/maxItems"]);
     widens(json!({"uniqueItems": true}), json!({"uniqueItems": false}), &["/uniqueItems"]);
     compatible(json!({"maxItems": 1}), json!({"uniqueItems": true}));
-    widens(
-        json!({"items": {"type": "integer"}}),
-        json!({"items": {"type": "number"}}),
-        &["/items/type"],
-    );
+    widens(json!({"items": {"type": "integer"}}), json!({"items": {"type": "number"}}), &["/items/type"]);
     incompatible(json!({"type": "array"}), json!({"items": {"type": "number"}}), &["/items"]);
     widens(
         json!({"prefixItems": [{"type": "string"}], "items": false}),
@@ -197,6 +195,12 @@ fn members() {
 
 #[test]
 fn patterns_of_names() {
+    // A name may match both.
+    incompatible(
+        json!({"patternProperties": {"^x": {"type": "integer"}}}),
+        json!({"patternProperties": {"^x-a": {"type": "string"}}}),
+        &["/patternProperties/^x-a/type"],
+    );
     widens(
         json!({"patternProperties": {"^x-": {"type": "integer"}}}),
         json!({"patternProperties": {"^x-": {"type": "number"}}}),
@@ -243,6 +247,13 @@ fn patterns_of_names() {
 
 #[test]
 fn members_that_depend_on_members() {
+    // Being required, too, says nothing of what is no object.
+    incompatible(
+        json!({"type": ["integer", "object"], "required": ["b"], "dependentSchemas": {"b": false}}),
+        json!({"type": "object"}),
+        &["/type"],
+    );
+    compatible(json!({"not": {"required": ["a"]}}), json!({"type": "object"}));
     widens(
         json!({"dependentRequired": {"a": ["b", "c"]}}),
         json!({"dependentRequired": {"a": ["b"]}}),
@@ -262,18 +273,18 @@ fn members_that_depend_on_members() {
         json!({"dependentSchemas": {"a": {"required": ["b"]}}}),
         json!({"dependentRequired": {"a": ["b"]}}),
     );
-    incompatible(
-        json!({"properties": {"a": {}}}),
-        json!({"dependencies": {"a": ["b"]}}),
-        &["/dependencies"],
-    );
+    incompatible(json!({"properties": {"a": {}}}), json!({"dependencies": {"a": ["b"]}}), &["/dependencies"]);
 }
 
 #[test]
 fn compositions() {
     compatible(json!({"allOf": [{"minimum": 1}, {"maximum": 5}]}), json!({"minimum": 0, "maximum": 5}));
     compatible(json!({"minimum": 0, "maximum": 5}), json!({"allOf": [{"minimum": 0}, {"maximum": 5}]}));
-    incompatible(json!({"minimum": 0}), json!({"allOf": [{"minimum": 0}, {"maximum": 5}]}), &["/allOf/1/maximum"]);
+    incompatible(
+        json!({"minimum": 0}),
+        json!({"allOf": [{"minimum": 0}, {"maximum": 5}]}),
+        &["/allOf/1/maximum"],
+    );
     widens(
         json!({"anyOf": [{"type": "string"}, {"type": "integer"}]}),
         json!({"anyOf": [{"type": "string"}, {"type": "number"}, {"type": "null"}]}),
@@ -365,20 +376,18 @@ fn unevaluated_members_and_items() {
 
 #[test]
 fn references() {
-    let through = |keyword: &str, schema: Value| json!({"$ref": format!("#/{keyword}/a"), keyword: {"a": schema}});
+    let through =
+        |keyword: &str, schema: Value| json!({"$ref": format!("#/{keyword}/a"), keyword: {"a": schema}});
     compatible(through("$defs", json!({"type": "integer"})), json!({"type": "number"}));
     compatible(json!({"type": "integer"}), through("$defs", json!({"type": "number"})));
-    incompatible(
-        json!({"type": "number"}),
-        through("$defs", json!({"type": "integer"})),
-        &["/$defs/a/type"],
-    );
+    incompatible(json!({"type": "number"}), through("$defs", json!({"type": "integer"})), &["/$defs/a/type"]);
     compatible(
         json!({"$ref": "#a", "$defs": {"x": {"$anchor": "a", "type": "integer"}}}),
         json!({"type": "number"}),
     );
     // The words are the same, what they lead to is not.
-    let same_words = |schema: Value| json!({"properties": {"p": {"$ref": "#/$defs/a"}}, "$defs": {"a": schema}});
+    let same_words =
+        |schema: Value| json!({"properties": {"p": {"$ref": "#/$defs/a"}}, "$defs": {"a": schema}});
     incompatible(
         same_words(json!({"type": ["string", "null"]})),
         same_words(json!({"type": "string"})),
@@ -408,5 +417,8 @@ fn recursion() {
         json!({"type": "string"}),
     );
     // What denies itself proves nothing.
-    compatible(json!({"type": "object", "properties": {"a": {"not": {"$ref": "#"}}}}), json!({"type": "object"}));
+    compatible(
+        json!({"type": "object", "properties": {"a": {"not": {"$ref": "#"}}}}),
+        json!({"type": "object"}),
+    );
 }

@@ -29,7 +29,8 @@ pub fn fitting(random: &mut Random, root: &Value, schema: &Value, depth: usize) 
     if depth == 0 {
         return scalar(random);
     }
-    let refer = members.get("$ref").and_then(Value::as_str).and_then(|to| root.pointer(to.strip_prefix('#')?));
+    let refer =
+        members.get("$ref").and_then(Value::as_str).and_then(|to| root.pointer(to.strip_prefix('#')?));
     if let Some(target) = refer {
         return fitting(random, root, target, depth - 1);
     }
@@ -68,8 +69,19 @@ pub fn fitting(random: &mut Random, root: &Value, schema: &Value, depth: usize) 
             let number = (low / step).ceil() * step + step * random.below(3) as f64;
             if number.fract() == 0.0 { json!(number as i64) } else { json!(number) }
         }
-        "string" => random.pick(&[json!(""), json!("a"), json!("b"), json!("ab"), json!("x-a"), json!("x-b"),
-            json!("2020-01-01"), json!("abc"), json!("00000000-0000-4000-8000-000000000000")]).clone(),
+        "string" => random
+            .pick(&[
+                json!(""),
+                json!("a"),
+                json!("b"),
+                json!("ab"),
+                json!("x-a"),
+                json!("x-b"),
+                json!("2020-01-01"),
+                json!("abc"),
+                json!("00000000-0000-4000-8000-000000000000"),
+            ])
+            .clone(),
         "array" => complete(random, root, members, json!([]), depth),
         _ => complete(random, root, members, json!({}), depth),
     }
@@ -79,8 +91,17 @@ pub fn fitting(random: &mut Random, root: &Value, schema: &Value, depth: usize) 
 fn likely(random: &mut Random, members: &Map<String, Value>) -> &'static str {
     let has = |keywords: &[&str]| keywords.iter().any(|keyword| members.contains_key(*keyword));
     if random.below(5) > 0 {
-        if has(&["properties", "required", "additionalProperties", "patternProperties", "propertyNames",
-            "minProperties", "dependentRequired", "dependentSchemas", "unevaluatedProperties"]) {
+        if has(&[
+            "properties",
+            "required",
+            "additionalProperties",
+            "patternProperties",
+            "propertyNames",
+            "minProperties",
+            "dependentRequired",
+            "dependentSchemas",
+            "unevaluatedProperties",
+        ]) {
             return "object";
         }
         if has(&["items", "prefixItems", "contains", "minItems", "maxItems", "uniqueItems"]) {
@@ -93,11 +114,18 @@ fn likely(random: &mut Random, members: &Map<String, Value>) -> &'static str {
             return "string";
         }
     }
-    *random.pick(&["null", "boolean", "integer", "number", "string", "array", "object"])
+    let types: [&'static str; 7] = ["null", "boolean", "integer", "number", "string", "array", "object"];
+    types[random.below(types.len())]
 }
 
 /// Adds what the schema says of members and items to a document.
-fn complete(random: &mut Random, root: &Value, members: &Map<String, Value>, document: Value, depth: usize) -> Value {
+fn complete(
+    random: &mut Random,
+    root: &Value,
+    members: &Map<String, Value>,
+    document: Value,
+    depth: usize,
+) -> Value {
     let inside = depth.saturating_sub(1);
     match document {
         Value::Object(mut object) => {
@@ -110,9 +138,7 @@ fn complete(random: &mut Random, root: &Value, members: &Map<String, Value>, doc
                 .filter_map(|name| name.as_str().map(str::to_owned))
                 .collect();
             let described = members.get("properties").and_then(Value::as_object);
-            names.extend(
-                described.into_iter().flat_map(Map::keys).filter(|_| random.below(2) == 0).cloned(),
-            );
+            names.extend(described.into_iter().flat_map(Map::keys).filter(|_| random.below(2) == 0).cloned());
             if random.below(3) == 0 {
                 names.push(name(random));
             }
@@ -126,7 +152,10 @@ fn complete(random: &mut Random, root: &Value, members: &Map<String, Value>, doc
                 let schema = described.and_then(|described| described.get(&name));
                 let schema = schema.or_else(|| {
                     let patterns = members.get("patternProperties").and_then(Value::as_object)?;
-                    patterns.iter().find(|(pattern, _)| name.starts_with(pattern.trim_start_matches('^'))).map(|(_, s)| s)
+                    patterns
+                        .iter()
+                        .find(|(pattern, _)| name.starts_with(pattern.trim_start_matches('^')))
+                        .map(|(_, s)| s)
                 });
                 let schema = schema.or(members.get("additionalProperties"));
                 if schema == Some(&Value::Bool(false)) && random.below(6) > 0 {

@@ -39,7 +39,12 @@ fn order() -> Value {
 fn order_with(pointer: &str, value: Value) -> Value {
     let (parent, name) = pointer.rsplit_once('/').expect("a pointer");
     let mut order = order();
-    order.pointer_mut(parent).expect("a place").as_object_mut().expect("an object").insert(name.to_owned(), value);
+    order
+        .pointer_mut(parent)
+        .expect("a place")
+        .as_object_mut()
+        .expect("an object")
+        .insert(name.to_owned(), value);
     order
 }
 
@@ -82,7 +87,6 @@ fn what_may_not_be_done() {
         ("/properties/note/format", json!("email"), "/properties/note/format"),
         ("/properties/lines/maxItems", json!(5), "/properties/lines/maxItems"),
         ("/properties/lines/uniqueItems", json!(true), "/properties/lines/uniqueItems"),
-        ("/properties/lines/items/required", json!(["sku", "count", "colour"]), "/properties/lines/items"),
         (
             "/properties/lines/items/properties/count/minimum",
             json!(0),
@@ -92,12 +96,7 @@ fn what_may_not_be_done() {
         ("/not", json!({"required": ["note"]}), "/not"),
         ("/properties/note", json!(false), "/properties/note"),
     ] {
-        let new = order_with(pointer, value);
-        if reason.ends_with("/items") {
-            incompatible(order(), new, &[&format!("{reason}/required")]);
-        } else {
-            incompatible(order(), new, &[reason]);
-        }
+        incompatible(order(), order_with(pointer, value), &[reason]);
     }
 }
 
@@ -114,8 +113,10 @@ fn several_reasons_are_all_given() {
 fn another_kind_of_payment() {
     let mut new = order();
     let kinds = new["properties"]["payment"]["oneOf"].as_array_mut().expect("alternatives");
-    kinds.push(json!({"type": "object", "properties": {"kind": {"const": "cash"}, "till": {"type": "integer"}},
-        "required": ["kind"], "additionalProperties": false}));
+    kinds.push(
+        json!({"type": "object", "properties": {"kind": {"const": "cash"}, "till": {"type": "integer"}},
+        "required": ["kind"], "additionalProperties": false}),
+    );
     compatible(order(), new.clone());
     incompatible(new, order(), &["/properties/payment/oneOf"]);
     let mut any = order();

@@ -29,7 +29,8 @@ fn wide_schemas() {
     compared_soon("600 members", wide("integer"), wide("number"));
     let values = |count: usize| json!({"enum": (0..count).map(|at| format!("v{at}")).collect::<Vec<_>>()});
     compared_soon("3,000 values", values(3_000), values(3_001));
-    let tuple = |count: usize| json!({"prefixItems": vec![json!({"type": "integer"}); count], "items": false});
+    let tuple =
+        |count: usize| json!({"prefixItems": vec![json!({"type": "integer"}); count], "items": false});
     compared_soon("1,000 places", tuple(1_000), tuple(1_001));
     let patterns = |kind: &str| {
         let patterns: Map<String, Value> =
@@ -41,13 +42,17 @@ fn wide_schemas() {
 
 #[test]
 fn deep_schemas() {
-    let nested = |kind: &str| (0..30).fold(json!({"type": kind}), |inner, _| json!({"properties": {"a": inner}}));
+    let nested =
+        |kind: &str| (0..30).fold(json!({"type": kind}), |inner, _| json!({"properties": {"a": inner}}));
     compared_soon("30 members deep", nested("integer"), nested("number"));
     let not = |kind: &str| (0..60).fold(json!({"type": kind}), |inner, _| json!({"not": inner}));
     compared_soon("60 negations", not("integer"), not("number"));
     let chain = |kind: &str| {
-        let mut definitions: Map<String, Value> =
-            (0..700).map(|at| (format!("d{at}"), json!({"properties": {"a": {"$ref": format!("#/$defs/d{}", at + 1)}}}))).collect();
+        let mut definitions: Map<String, Value> = (0..700)
+            .map(|at| {
+                (format!("d{at}"), json!({"properties": {"a": {"$ref": format!("#/$defs/d{}", at + 1)}}}))
+            })
+            .collect();
         definitions.insert("d700".to_owned(), json!({"type": kind}));
         json!({"$ref": "#/$defs/d0", "$defs": definitions})
     };
@@ -61,7 +66,10 @@ fn schemas_that_refer_to_each_other() {
             .map(|at| {
                 let other = |step: usize| json!({"$ref": format!("#/$defs/d{}", (at * 7 + step) % count)});
                 let members = json!({"a": other(1), "b": other(3), "c": other(5), "v": {"type": kind}});
-                (format!("d{at}"), json!({"type": "object", "properties": members, "additionalProperties": false}))
+                (
+                    format!("d{at}"),
+                    json!({"type": "object", "properties": members, "additionalProperties": false}),
+                )
             })
             .collect();
         json!({"$ref": "#/$defs/d0", "$defs": definitions})
@@ -112,7 +120,9 @@ fn combinations() {
 fn schemas_that_cannot_be_compiled_are_errors() {
     use ets_core::schema::compatibility::compatibility;
     let good = json!({"type": "string"});
-    for bad in [json!({"type": "strin"}), json!(7), json!({"$ref": "#"}), json!({"$ref": "https://example.com/a"})] {
+    for bad in
+        [json!({"type": "strin"}), json!(7), json!({"$ref": "#"}), json!({"$ref": "https://example.com/a"})]
+    {
         assert!(compatibility(&good, &bad).is_err() && compatibility(&bad, &good).is_err(), "{bad}");
     }
 }

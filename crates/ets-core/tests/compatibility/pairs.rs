@@ -17,7 +17,7 @@ use crate::common::Random;
 /// The documents of pairs called compatible that are judged in a run.
 const DOCUMENTS: usize = 150_000;
 /// Pairs that are made compatible, and that are made incompatible.
-const CONSTRUCTED: usize = 3_000;
+const CONSTRUCTED: usize = 2_000;
 
 /// A random schema that the ledger would take.
 fn taken(random: &mut Random, twisted: bool) -> (Value, Validator) {
@@ -121,7 +121,8 @@ fn what_is_called_compatible_accepts_what_was_accepted() {
         if answer != Compatibility::Compatible {
             continue;
         }
-        let validators = (Validator::compile(&old).expect("a schema"), Validator::compile(&new).expect("a schema"));
+        let validators =
+            (Validator::compile(&old).expect("a schema"), Validator::compile(&new).expect("a schema"));
         for _ in 0..40 {
             let about = if random.below(4) == 0 { &new } else { &old };
             let document = documents::document(&mut random, about);
@@ -152,7 +153,10 @@ fn pairs_that_are_made_compatible_are_called_compatible() {
         for _ in 0..10 {
             let document = documents::document(&mut random, &old);
             documents += 1;
-            assert!(!shows(&validator, &wider, &document), "{changes:?} is wrong: {old}\n -> {new}: {document}");
+            assert!(
+                !shows(&validator, &wider, &document),
+                "{changes:?} is wrong: {old}\n -> {new}: {document}"
+            );
         }
         let answer = verdict(&old, &new);
         assert!(!matches!(answer, Compatibility::Incompatible(_)), "{answer:?}: {old}\n -> {new}");

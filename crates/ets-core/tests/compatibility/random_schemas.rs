@@ -83,8 +83,24 @@ fn types(random: &mut Random) -> Value {
 
 /// A value without structure, of a few.
 pub fn scalar(random: &mut Random) -> Value {
-    random.pick(&[json!(null), json!(true), json!(false), json!(0), json!(1), json!(2), json!(1.5), json!(6),
-        json!(""), json!("a"), json!("b"), json!("ab"), json!("x-a"), json!("2020-01-01")]).clone()
+    random
+        .pick(&[
+            json!(null),
+            json!(true),
+            json!(false),
+            json!(0),
+            json!(1),
+            json!(2),
+            json!(1.5),
+            json!(6),
+            json!(""),
+            json!("a"),
+            json!("b"),
+            json!("ab"),
+            json!("x-a"),
+            json!("2020-01-01"),
+        ])
+        .clone()
 }
 
 fn assertion(random: &mut Random, members: &mut Map<String, Value>) {
@@ -146,7 +162,9 @@ fn applicator(random: &mut Random, making: Making, depth: usize, members: &mut M
         "additionalProperties" | "unevaluatedProperties" | "unevaluatedItems" if random.below(2) == 0 => {
             json!(false)
         }
-        "prefixItems" | "anyOf" | "allOf" | "oneOf" => (0..1 + random.below(3)).map(|_| one(random)).collect(),
+        "prefixItems" | "anyOf" | "allOf" | "oneOf" => {
+            (0..1 + random.below(3)).map(|_| one(random)).collect()
+        }
         "propertyNames" => random
             .pick(&[json!({"maxLength": 1}), json!({"enum": ["a", "b"]}), json!({"pattern": "^x-"})])
             .clone(),

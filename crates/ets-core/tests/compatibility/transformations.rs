@@ -57,12 +57,12 @@ pub fn widen(random: &mut Random, root: &Value) -> Option<(&'static str, Value)>
     if places.is_empty() {
         return None;
     }
-    for _ in 0..40 {
-        let pointer = random.pick(&places).clone();
+    // The change first: those that fit everywhere would crowd out the others.
+    for _ in 0..10 {
         let (name, change) = *random.pick(&CHANGES);
-        let at = root.pointer(&pointer)?.as_object()?;
-        // Draft 2020-12 lets keywords stand beside a reference.
-        if let Some(changed) = change(random, at) {
+        for _ in 0..2 * places.len() {
+            let pointer = random.pick(&places).clone();
+            let Some(changed) = change(random, root.pointer(&pointer)?.as_object()?) else { continue };
             let mut new = root.clone();
             let definitions = root.get("$defs").filter(|_| pointer.is_empty()).cloned();
             *new.pointer_mut(&pointer)? = changed;
@@ -86,7 +86,11 @@ fn note_places(schema: &Value, pointer: String, places: &mut Vec<String>) {
             }
             ("properties" | "patternProperties" | "$defs", Value::Object(named)) => {
                 for (name, inner) in named {
-                    note_places(inner, format!("{pointer}/{keyword}/{}", name.replace('~', "~0").replace('/', "~1")), places);
+                    note_places(
+                        inner,
+                        format!("{pointer}/{keyword}/{}", name.replace('~', "~0").replace('/', "~1")),
+                        places,
+                    );
                 }
             }
             ("allOf" | "anyOf" | "prefixItems", Value::Array(schemas)) => {
@@ -193,10 +197,35 @@ fn divisor_of_divisor(random: &mut Random, members: &Map<String, Value>) -> Opti
 }
 
 fn assertion_less(random: &mut Random, members: &Map<String, Value>) -> Option<Value> {
-    let free = ["type", "enum", "const", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum",
-        "multipleOf", "minLength", "maxLength", "pattern", "format", "minItems", "maxItems", "uniqueItems",
-        "minProperties", "maxProperties", "required", "propertyNames", "anyOf", "allOf", "oneOf", "not",
-        "dependentRequired", "dependentSchemas", "dependencies", "$ref"];
+    let free = [
+        "type",
+        "enum",
+        "const",
+        "minimum",
+        "maximum",
+        "exclusiveMinimum",
+        "exclusiveMaximum",
+        "multipleOf",
+        "minLength",
+        "maxLength",
+        "pattern",
+        "format",
+        "minItems",
+        "maxItems",
+        "uniqueItems",
+        "minProperties",
+        "maxProperties",
+        "required",
+        "propertyNames",
+        "anyOf",
+        "allOf",
+        "oneOf",
+        "not",
+        "dependentRequired",
+        "dependentSchemas",
+        "dependencies",
+        "$ref",
+    ];
     // What is evaluated must stay the same.
     if members.keys().any(|keyword| keyword.starts_with("unevaluated")) {
         return None;
@@ -220,7 +249,8 @@ fn is_closed(members: &Map<String, Value>) -> bool {
 
 fn member_of_closed(random: &mut Random, members: &Map<String, Value>) -> Option<Value> {
     let name = *random.pick(&["new", NAMES[0], NAMES[2]]);
-    let mut named = members.get("properties").map_or_else(Default::default, |p| p.as_object().cloned().unwrap());
+    let mut named =
+        members.get("properties").map_or_else(Default::default, |p| p.as_object().cloned().unwrap());
     if !is_closed(members) || named.contains_key(name) || members.contains_key("patternProperties") {
         return None;
     }
@@ -316,9 +346,8 @@ fn taken_in(_: &mut Random, members: &Map<String, Value>) -> Option<Value> {
             || !group.iter().any(|keyword| only.contains_key(*keyword))
     });
     let has_twice = only.keys().any(|keyword| members.contains_key(keyword));
-    let is_unevaluated = |members: &Map<String, Value>| {
-        members.keys().any(|keyword| keyword.starts_with("unevaluated"))
-    };
+    let is_unevaluated =
+        |members: &Map<String, Value>| members.keys().any(|keyword| keyword.starts_with("unevaluated"));
     if !is_apart || has_twice || is_unevaluated(members) || is_unevaluated(only) {
         return None;
     }
@@ -329,7 +358,8 @@ fn taken_in(_: &mut Random, members: &Map<String, Value>) -> Option<Value> {
 }
 
 fn reordered(_: &mut Random, members: &Map<String, Value>) -> Option<Value> {
-    let keyword = ["anyOf", "oneOf", "allOf", "enum"].into_iter().find(|keyword| members.contains_key(*keyword))?;
+    let keyword =
+        ["anyOf", "oneOf", "allOf", "enum"].into_iter().find(|keyword| members.contains_key(*keyword))?;
     let values: Vec<Value> = members[keyword].as_array()?.iter().rev().cloned().collect();
     with(members, keyword, json!(values))
 }

@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use super::checker::{Check, Checker, Findings, join};
+use super::checker::Checker;
 use super::document::Node;
+use super::failure::{Check, Findings, join};
 use super::keywords;
 use super::number;
 use super::shape::{Contains, ItemRule, Shape, Types};
@@ -67,7 +68,9 @@ impl<'s> Checker<'s> {
                 if *value != Value::Bool(true) || shape.is_unique || self.reachable_items(shape) <= 1 {
                     return Ok(());
                 }
-                self.fail_array(shape, target, keyword, || "arrays with an item twice were allowed".to_owned())
+                self.fail_array(shape, target, keyword, || {
+                    "arrays with an item twice were allowed".to_owned()
+                })
             }
         }
     }
@@ -92,21 +95,21 @@ impl<'s> Checker<'s> {
             let Some(node) = rule.node(place) else { continue };
             let known = item_nodes(shape, place);
             let check = self.below(&known, node);
-            findings.take(self.from_item(shape, place, &known, node, check));
+            findings.take(self.in_arrays(shape, place, &known, node, check));
             if findings.has_failed() && self.is_quiet() {
                 break;
             }
         }
         if !self.spend(1) {
-            findings.take(self.fail(shape, target, keyword, || {
-                "the comparison would take too many steps".to_owned()
-            }));
+            findings.take(
+                self.fail(shape, target, keyword, || "the comparison would take too many steps".to_owned()),
+            );
         }
         findings.into_check()
     }
 
     /// Puts the witnesses of an item into arrays.
-    fn from_item(
+    fn in_arrays(
         &mut self,
         shape: &Shape<'s>,
         place: usize,
@@ -132,10 +135,8 @@ impl<'s> Checker<'s> {
         }
         for failure in &mut failures {
             let items = std::mem::take(&mut failure.witnesses);
-            failure.witnesses = items
-                .into_iter()
-                .filter_map(|item| self.array_with(shape, place, Some(item)))
-                .collect();
+            failure.witnesses =
+                items.into_iter().filter_map(|item| self.array_with(shape, place, Some(item))).collect();
         }
         Err(failures)
     }
@@ -164,7 +165,8 @@ impl<'s> Checker<'s> {
         members: &'s Map<String, Value>,
     ) -> Check {
         let Some(wanted) = keywords::contains(self.document(target), target, members) else {
-            return self.fail_without_witness(target, "contains", || "the number is not understood".to_owned());
+            return self
+                .fail_without_witness(target, "contains", || "the number is not understood".to_owned());
         };
         let reachable = self.reachable_items(shape);
         let mut findings = Findings::default();

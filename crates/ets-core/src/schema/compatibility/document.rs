@@ -163,18 +163,46 @@ impl<'s> Document<'s> {
     pub fn asserts(&self, members: &Map<String, Value>, keyword: &str) -> bool {
         let latest = self.dialect == Dialect::Draft202012;
         match keyword {
-            "type" | "enum" | "const" | "multipleOf" | "maximum" | "exclusiveMaximum" | "minimum"
-            | "exclusiveMinimum" | "maxLength" | "minLength" | "pattern" | "maxItems" | "minItems"
-            | "uniqueItems" | "contains" | "maxProperties" | "minProperties" | "required" | "properties"
-            | "patternProperties" | "additionalProperties" | "propertyNames" | "allOf" | "anyOf"
-            | "oneOf" | "not" | "if" | "items" | "dependencies" | "$ref" => true,
+            "type"
+            | "enum"
+            | "const"
+            | "multipleOf"
+            | "maximum"
+            | "exclusiveMaximum"
+            | "minimum"
+            | "exclusiveMinimum"
+            | "maxLength"
+            | "minLength"
+            | "pattern"
+            | "maxItems"
+            | "minItems"
+            | "uniqueItems"
+            | "contains"
+            | "maxProperties"
+            | "minProperties"
+            | "required"
+            | "properties"
+            | "patternProperties"
+            | "additionalProperties"
+            | "propertyNames"
+            | "allOf"
+            | "anyOf"
+            | "oneOf"
+            | "not"
+            | "if"
+            | "items"
+            | "dependencies"
+            | "$ref" => true,
             "then" | "else" => members.contains_key("if"),
             "format" => members
                 .get(keyword)
                 .and_then(Value::as_str)
                 .is_none_or(|name| super::strings::is_asserted_format(name, self.dialect)),
             "additionalItems" => members.get("items").is_some_and(Value::is_array),
-            "prefixItems" | "dependentRequired" | "dependentSchemas" | "unevaluatedItems"
+            "prefixItems"
+            | "dependentRequired"
+            | "dependentSchemas"
+            | "unevaluatedItems"
             | "unevaluatedProperties" => latest,
             "minContains" | "maxContains" => latest && members.contains_key("contains"),
             "contentMediaType" | "contentEncoding" => !latest,

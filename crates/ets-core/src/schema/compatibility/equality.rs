@@ -79,9 +79,7 @@ impl<'s> Checker<'s> {
                     && first.iter().all(|(name, first)| match (first, second.get(name)) {
                         (_, None) => false,
                         (Value::Array(_), Some(second)) => first == second,
-                        (_, Some(second)) => {
-                            self.same_schema(one.at(first), two.at(second), assumed, depth)
-                        }
+                        (_, Some(second)) => self.same_schema(one.at(first), two.at(second), assumed, depth),
                     })
             }
             (_, Value::Array(first), Value::Array(second)) => {
@@ -100,9 +98,11 @@ impl<'s> Checker<'s> {
         let is_alone = document.reference(members).is_some_and(|(_, is_alone)| is_alone);
         let mut keywords: Vec<(&'s str, &'s Value)> = members
             .iter()
-            .filter(|(keyword, _)| {
-                if is_alone { *keyword == "$ref" } else { document.asserts(members, keyword) }
-            })
+            .filter(
+                |(keyword, _)| {
+                    if is_alone { *keyword == "$ref" } else { document.asserts(members, keyword) }
+                },
+            )
             .map(|(keyword, value)| (keyword.as_str(), value))
             .collect();
         keywords.sort_unstable_by_key(|(keyword, _)| *keyword);

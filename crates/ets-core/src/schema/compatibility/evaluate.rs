@@ -42,7 +42,11 @@ impl<'s> Evaluators<'s> {
         }
     }
 
-    fn compiled(&mut self, node: Node<'s>, pointer: impl FnOnce() -> String) -> Option<&jsonschema::Validator> {
+    fn compiled(
+        &mut self,
+        node: Node<'s>,
+        pointer: impl FnOnce() -> String,
+    ) -> Option<&jsonschema::Validator> {
         let room = self.compiled.len() + self.patterns.len() < MAX_COMPILED;
         let source = match node.side {
             Side::Old => &self.old,
@@ -59,7 +63,12 @@ impl<'s> Evaluators<'s> {
     }
 
     /// Whether the schema accepts the value; none where that cannot be told.
-    pub fn accepts(&mut self, node: Node<'s>, value: &Value, pointer: impl FnOnce() -> String) -> Option<bool> {
+    pub fn accepts(
+        &mut self,
+        node: Node<'s>,
+        value: &Value,
+        pointer: impl FnOnce() -> String,
+    ) -> Option<bool> {
         if let Value::Bool(accepts) = node.schema {
             return Some(*accepts);
         }

@@ -38,8 +38,7 @@ impl<'s> Checker<'s> {
     /// None if there are no such documents.
     pub fn branches(&mut self, start: Shape<'s>, nodes: &[Node<'s>]) -> Vec<Shape<'s>> {
         let mut done = Vec::new();
-        let mut todo =
-            vec![Partial { shape: start, pending: nodes.to_vec(), choices: VecDeque::new() }];
+        let mut todo = vec![Partial { shape: start, pending: nodes.to_vec(), choices: VecDeque::new() }];
         while let Some(mut partial) = todo.pop() {
             if !self.take_in(&mut partial) {
                 continue;
@@ -115,11 +114,13 @@ impl<'s> Checker<'s> {
                 "allOf" => partial.pending.extend(array()),
                 "anyOf" => partial.choices.push_back(Choice::AnyOf(array().collect())),
                 "oneOf" => partial.choices.push_back(Choice::OneOf(array().collect())),
-                "if" if members.contains_key("then") || members.contains_key("else") => partial.choices.push_back(Choice::If(
-                    node.at(value),
-                    members.get("then").map(|schema| node.at(schema)),
-                    members.get("else").map(|schema| node.at(schema)),
-                )),
+                "if" if members.contains_key("then") || members.contains_key("else") => {
+                    partial.choices.push_back(Choice::If(
+                        node.at(value),
+                        members.get("then").map(|schema| node.at(schema)),
+                        members.get("else").map(|schema| node.at(schema)),
+                    ))
+                }
                 "not" => {
                     let not = node.at(value);
                     shape.nots.insert(not.key(), not);

@@ -42,7 +42,9 @@ impl<'s> Checker<'s> {
         let rules = || shape.member_rules.iter().chain(also);
         let mut names: BTreeSet<&'s str> = shape.required.iter().copied().collect();
         names.extend(shape.pinned.keys());
-        names.extend(rules().flat_map(|rule| &rule.properties).flat_map(|named| named.keys()).map(String::as_str));
+        names.extend(
+            rules().flat_map(|rule| &rule.properties).flat_map(|named| named.keys()).map(String::as_str),
+        );
         let patterns = rules().flat_map(|rule| &rule.patterns).flat_map(|patterns| patterns.keys());
         let mut patterns: BTreeSet<&'s str> = patterns.map(String::as_str).collect();
 

@@ -143,7 +143,10 @@ pub(super) fn upper_bounds(schema: &Value) -> impl Iterator<Item = (&'static str
     bounds(schema, [("maximum", false), ("exclusiveMaximum", true)])
 }
 
-fn bounds(schema: &Value, keywords: [(&'static str, bool); 2]) -> impl Iterator<Item = (&'static str, Bound)> {
+fn bounds(
+    schema: &Value,
+    keywords: [(&'static str, bool); 2],
+) -> impl Iterator<Item = (&'static str, Bound)> {
     keywords.into_iter().filter_map(move |(keyword, is_exclusive)| {
         let Some(Value::Number(number)) = schema.get(keyword) else { return None };
         Some((keyword, Bound { value: Exact::of(number), is_exclusive }))
@@ -168,9 +171,7 @@ pub(super) fn is_multiple(one: &Number, other: &Number) -> bool {
 /// Equality of JSON values as `enum` and `const` mean it: 1 is 1.0.
 pub(super) fn equal_values(one: &Value, two: &Value) -> bool {
     match (one, two) {
-        (Value::Number(one), Value::Number(two)) => {
-            Exact::of(one).compare(Exact::of(two)) == Ordering::Equal
-        }
+        (Value::Number(one), Value::Number(two)) => Exact::of(one).compare(Exact::of(two)) == Ordering::Equal,
         (Value::Array(one), Value::Array(two)) => {
             one.len() == two.len() && one.iter().zip(two).all(|(one, two)| equal_values(one, two))
         }

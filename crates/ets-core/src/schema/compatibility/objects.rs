@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use super::checker::{Check, Checker, Findings, join};
+use super::checker::Checker;
 use super::document::Node;
+use super::failure::{Check, Findings, join};
 use super::keywords;
 use super::names::NameClass;
 use super::number;
@@ -275,7 +276,8 @@ impl<'s> Checker<'s> {
             }
             match dependent {
                 Value::Array(names) => {
-                    let lost = names.iter().filter_map(Value::as_str).find(|one| !with.required.contains(one));
+                    let lost =
+                        names.iter().filter_map(Value::as_str).find(|one| !with.required.contains(one));
                     if let Some(lost) = lost
                         && !self.is_empty(&with)
                     {

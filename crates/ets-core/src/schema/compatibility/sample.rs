@@ -6,12 +6,13 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Number, Value, json};
 
-use super::checker::{Checker, MAX_WITNESSES};
+use super::arrays::item_nodes;
+use super::checker::Checker;
 use super::document::{Node, NodeKey};
+use super::failure::MAX_WITNESSES;
+use super::names::NameClass;
 use super::number::{self, Exact};
 use super::shape::{Interval, Shape, Types};
-use super::arrays::item_nodes;
-use super::names::NameClass;
 use super::text;
 
 /// Steps for making documents, apart from those for proofs.
@@ -151,7 +152,8 @@ impl<'s> Checker<'s> {
             lengths.into_iter().filter_map(|length| self.array_of(shape, length, None)).collect();
         if let Some(contained) = target.and_then(|target| Some(target.at(target.get("contains")?))) {
             // Such items only, one more than the target wants.
-            let most = target.and_then(|target| target.get("maxContains")).and_then(number::count).unwrap_or(0);
+            let most =
+                target.and_then(|target| target.get("maxContains")).and_then(number::count).unwrap_or(0);
             let mut nodes = item_nodes(shape, 0);
             nodes.push(contained);
             let length = usize::try_from(most.saturating_add(1).max(least.min).min(MAX_LENGTH)).unwrap_or(1);
@@ -170,7 +172,12 @@ impl<'s> Checker<'s> {
     }
 
     /// An array of the shape with a certain item at a certain place.
-    pub(super) fn array_with(&mut self, shape: &Shape<'s>, place: usize, item: Option<Value>) -> Option<Value> {
+    pub(super) fn array_with(
+        &mut self,
+        shape: &Shape<'s>,
+        place: usize,
+        item: Option<Value>,
+    ) -> Option<Value> {
         let length = u64::try_from(place).ok()?.checked_add(1)?.max(shape.items.min);
         self.sampling(|checker| checker.array_of(shape, length, item.map(|item| (place, item))))
     }
@@ -235,8 +242,13 @@ impl<'s> Checker<'s> {
         if let Some(target) = target {
             // A member that the target requires where others are.
             for keyword in ["dependentRequired", "dependentSchemas", "dependencies"] {
-                let names: Vec<String> =
-                    target.get(keyword).and_then(Value::as_object).into_iter().flat_map(Map::keys).cloned().collect();
+                let names: Vec<String> = target
+                    .get(keyword)
+                    .and_then(Value::as_object)
+                    .into_iter()
+                    .flat_map(Map::keys)
+                    .cloned()
+                    .collect();
                 for name in names.into_iter().take(8) {
                     objects.extend(self.object_with(shape, vec![(name, json!(0))]));
                 }
@@ -302,13 +314,20 @@ impl<'s> Checker<'s> {
         self.sampling(|checker| {
             let classes = checker.name_classes(shape, None)?;
             let named = |name: &str| classes.iter().any(|class| class.name == Some(name));
-            let rules = || shape.member_rules.iter().flat_map(|rule| &rule.patterns);
-            let patterns: Vec<&str> = rules().flat_map(|patterns| patterns.keys()).map(String::as_str).collect();
+            let rules = shape.member_rules.iter().flat_map(|rule| &rule.patterns);
+            let mut patterns: Vec<&str> =
+                rules.flat_map(|patterns| patterns.keys()).map(String::as_str).collect();
+            patterns.extend(&class.patterns);
             let of_patterns = class.patterns.iter().flat_map(|pattern| text::of_pattern(pattern));
-            let mut proposed: Vec<String> = of_patterns
-                .flat_map(|name| ["", "x", "y", "z"].map(|end| format!("{name}{end}")))
-                .collect();
-            proposed.extend(shape.names.iter().flat_map(|names| checker.samples_of(&[*names])).filter_map(|name| name.as_str().map(str::to_owned)));
+            let mut proposed: Vec<String> =
+                of_patterns.flat_map(|name| ["", "x", "y", "z"].map(|end| format!("{name}{end}"))).collect();
+            proposed.extend(
+                shape
+                    .names
+                    .iter()
+                    .flat_map(|names| checker.samples_of(&[*names]))
+                    .filter_map(|name| name.as_str().map(str::to_owned)),
+            );
             proposed.extend(["other", "x", "z9", "Other", "_", "0", "more", "y"].map(str::to_owned));
             proposed.into_iter().find(|name| {
                 !named(name)

@@ -319,8 +319,7 @@ impl<'s> Shape<'s> {
             }
             let order = lower.value.compare(upper.value);
             if order.is_gt()
-                || (order.is_eq()
-                    && (lower.is_exclusive || upper.is_exclusive || lower.value.is_integer()))
+                || (order.is_eq() && (lower.is_exclusive || upper.is_exclusive || lower.value.is_integer()))
             {
                 self.types = self.types.without(Types::FRACTION);
             }

@@ -3,8 +3,9 @@
 use serde_json::{Map, Value};
 
 use super::super::{Dialect, short};
-use super::checker::{Check, Checker};
+use super::checker::Checker;
 use super::document::Node;
+use super::failure::Check;
 use super::number;
 use super::patterns::Pattern;
 use super::shape::Shape;
@@ -51,8 +52,7 @@ impl<'s> Checker<'s> {
             "maxLength" => count.is_some_and(|count| shape.length.max <= count),
             "pattern" => value.as_str().is_some_and(|pattern| {
                 let pattern = Pattern::read(pattern);
-                pattern.is_any()
-                    || shape.patterns.iter().any(|known| Pattern::read(known).implies(pattern))
+                pattern.is_any() || shape.patterns.iter().any(|known| Pattern::read(known).implies(pattern))
             }),
             "format" => value.as_str().is_some_and(|format| shape.formats.contains(format)),
             _ => {

@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
-use super::checker::{Check, Checker, Findings, NOTHING};
+use super::checker::{Checker, NOTHING};
 use super::document::{Node, Side};
+use super::failure::{Check, Findings};
 use super::number::{Exact, equal_values};
 use super::shape::{Shape, Types};
 
@@ -81,9 +82,8 @@ impl<'s> Checker<'s> {
                 return Err(Vec::new());
             }
             let keyword = if shape.values.is_some() { "enum" } else { "type" };
-            let mut failure = self.fail_without_witness(target, "", || {
-                "a value that was allowed is refused now".to_owned()
-            });
+            let mut failure = self
+                .fail_without_witness(target, "", || "a value that was allowed is refused now".to_owned());
             if let Err(failures) = &mut failure {
                 let pointer = self.keyword_pointer(target, "");
                 let violated = self.evaluators.violated(target, value, || pointer);
