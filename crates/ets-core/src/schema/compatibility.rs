@@ -19,6 +19,7 @@ mod document;
 mod equality;
 mod evaluate;
 mod expand;
+mod failure;
 mod keywords;
 mod names;
 mod number;
@@ -35,8 +36,9 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use self::checker::{Checker, Failure};
+use self::checker::Checker;
 use self::document::{Document, Side};
+use self::failure::Failure;
 use super::{SchemaError, Validator};
 
 /// The most reasons that are given.
@@ -207,9 +209,14 @@ fn judge((old, new): &(Validator, Validator), failures: Vec<Failure>) -> Compati
         let reason = Reason {
             verdict: if is_shown { Verdict::Incompatible } else { Verdict::Undecidable },
             old_pointer: failure.old_pointer,
-            new_pointer: failure.new_pointer,
-            keyword: failure.keyword,
+            keyword: if failure.keyword.is_empty() {
+                // The schema `false`: the keyword is what holds it.
+                pointer_keyword(&failure.new_pointer)
+            } else {
+                failure.keyword
+            },
             message: failure.message,
+            new_pointer: failure.new_pointer,
         };
         let is_same =
             |other: &&mut Reason| other.new_pointer == reason.new_pointer && other.message == reason.message;
@@ -227,5 +234,19 @@ fn judge((old, new): &(Validator, Validator), failures: Vec<Failure>) -> Compati
         None => {
             undecidable((String::new(), String::new()), "", "the new schema could not be shown to follow")
         }
+    }
+}
+
+/// The last keyword of a pointer to a schema; names of members and places that
+/// follow it are left out.
+fn pointer_keyword(pointer: &str) -> String {
+    let mut tokens = pointer.rsplit('/');
+    let last = tokens.next().unwrap_or_default();
+    match tokens.next() {
+        Some(
+            keyword @ ("properties" | "patternProperties" | "dependentSchemas" | "dependencies"
+            | "prefixItems" | "items" | "allOf" | "anyOf" | "oneOf"),
+        ) => keyword.to_owned(),
+        _ => last.to_owned(),
     }
 }

@@ -53,6 +53,8 @@ fn numbers() {
     widens(json!({"maximum": 5}), json!({"maximum": 6}), &["/maximum"]);
     widens(json!({"exclusiveMinimum": 5}), json!({"minimum": 5}), &["/exclusiveMinimum"]);
     widens(json!({"exclusiveMaximum": 5}), json!({"maximum": 5}), &["/exclusiveMaximum"]);
+    widens(json!({"exclusiveMinimum": 1.5}), json!({"minimum": 1.5}), &["/exclusiveMinimum"]);
+    widens(json!({"exclusiveMaximum": 1.5}), json!({"maximum": 1.5}), &["/exclusiveMaximum"]);
     compatible(json!({"type": "integer", "exclusiveMinimum": 0}), json!({"minimum": 1}));
     incompatible(json!({"type": "number", "exclusiveMinimum": 0}), json!({"minimum": 1}), &["/minimum"]);
     compatible(json!({"type": "integer", "minimum": 0.5}), json!({"minimum": 1}));
@@ -193,6 +195,12 @@ fn members() {
 
 #[test]
 fn patterns_of_names() {
+    // A name may match both.
+    incompatible(
+        json!({"patternProperties": {"^x": {"type": "integer"}}}),
+        json!({"patternProperties": {"^x-a": {"type": "string"}}}),
+        &["/patternProperties/^x-a/type"],
+    );
     widens(
         json!({"patternProperties": {"^x-": {"type": "integer"}}}),
         json!({"patternProperties": {"^x-": {"type": "number"}}}),
@@ -239,6 +247,13 @@ fn patterns_of_names() {
 
 #[test]
 fn members_that_depend_on_members() {
+    // Being required, too, says nothing of what is no object.
+    incompatible(
+        json!({"type": ["integer", "object"], "required": ["b"], "dependentSchemas": {"b": false}}),
+        json!({"type": "object"}),
+        &["/type"],
+    );
+    compatible(json!({"not": {"required": ["a"]}}), json!({"type": "object"}));
     widens(
         json!({"dependentRequired": {"a": ["b", "c"]}}),
         json!({"dependentRequired": {"a": ["b"]}}),

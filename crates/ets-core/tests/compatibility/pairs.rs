@@ -17,7 +17,7 @@ use crate::common::Random;
 /// The documents of pairs called compatible that are judged in a run.
 const DOCUMENTS: usize = 150_000;
 /// Pairs that are made compatible, and that are made incompatible.
-const CONSTRUCTED: usize = 3_000;
+const CONSTRUCTED: usize = 2_000;
 
 /// A random schema that the ledger would take.
 fn taken(random: &mut Random, twisted: bool) -> (Value, Validator) {

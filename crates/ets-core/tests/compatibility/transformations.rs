@@ -57,12 +57,12 @@ pub fn widen(random: &mut Random, root: &Value) -> Option<(&'static str, Value)>
     if places.is_empty() {
         return None;
     }
-    for _ in 0..40 {
-        let pointer = random.pick(&places).clone();
+    // The change first: those that fit everywhere would crowd out the others.
+    for _ in 0..10 {
         let (name, change) = *random.pick(&CHANGES);
-        let at = root.pointer(&pointer)?.as_object()?;
-        // Draft 2020-12 lets keywords stand beside a reference.
-        if let Some(changed) = change(random, at) {
+        for _ in 0..2 * places.len() {
+            let pointer = random.pick(&places).clone();
+            let Some(changed) = change(random, root.pointer(&pointer)?.as_object()?) else { continue };
             let mut new = root.clone();
             let definitions = root.get("$defs").filter(|_| pointer.is_empty()).cloned();
             *new.pointer_mut(&pointer)? = changed;

@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use super::checker::{Check, Checker, Findings, join};
+use super::checker::Checker;
 use super::document::Node;
+use super::failure::{Check, Findings, join};
 use super::keywords;
 use super::number;
 use super::shape::{Contains, ItemRule, Shape, Types};
@@ -94,7 +95,7 @@ impl<'s> Checker<'s> {
             let Some(node) = rule.node(place) else { continue };
             let known = item_nodes(shape, place);
             let check = self.below(&known, node);
-            findings.take(self.from_item(shape, place, &known, node, check));
+            findings.take(self.in_arrays(shape, place, &known, node, check));
             if findings.has_failed() && self.is_quiet() {
                 break;
             }
@@ -108,7 +109,7 @@ impl<'s> Checker<'s> {
     }
 
     /// Puts the witnesses of an item into arrays.
-    fn from_item(
+    fn in_arrays(
         &mut self,
         shape: &Shape<'s>,
         place: usize,

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::checker::{Check, Checker, Findings};
+use super::checker::Checker;
 use super::document::Node;
+use super::failure::{Check, Findings};
 use super::shape::{Shape, Types};
 
 /// How often documents are divided to find the alternative that each satisfies.

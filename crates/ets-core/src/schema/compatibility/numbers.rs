@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
-use super::checker::{Check, Checker};
+use super::checker::Checker;
 use super::document::Node;
+use super::failure::Check;
 use super::number::{self, Bound, Exact};
 use super::shape::{Shape, Types};
 

@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use super::checker::{Check, Checker, Findings, join};
+use super::checker::Checker;
 use super::document::Node;
+use super::failure::{Check, Findings, join};
 use super::keywords;
 use super::names::NameClass;
 use super::number;

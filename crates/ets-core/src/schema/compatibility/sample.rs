@@ -7,8 +7,9 @@ use std::collections::HashMap;
 use serde_json::{Map, Number, Value, json};
 
 use super::arrays::item_nodes;
-use super::checker::{Checker, MAX_WITNESSES};
+use super::checker::Checker;
 use super::document::{Node, NodeKey};
+use super::failure::MAX_WITNESSES;
 use super::names::NameClass;
 use super::number::{self, Exact};
 use super::shape::{Interval, Shape, Types};
@@ -313,9 +314,10 @@ impl<'s> Checker<'s> {
         self.sampling(|checker| {
             let classes = checker.name_classes(shape, None)?;
             let named = |name: &str| classes.iter().any(|class| class.name == Some(name));
-            let rules = || shape.member_rules.iter().flat_map(|rule| &rule.patterns);
-            let patterns: Vec<&str> =
-                rules().flat_map(|patterns| patterns.keys()).map(String::as_str).collect();
+            let rules = shape.member_rules.iter().flat_map(|rule| &rule.patterns);
+            let mut patterns: Vec<&str> =
+                rules.flat_map(|patterns| patterns.keys()).map(String::as_str).collect();
+            patterns.extend(&class.patterns);
             let of_patterns = class.patterns.iter().flat_map(|pattern| text::of_pattern(pattern));
             let mut proposed: Vec<String> =
                 of_patterns.flat_map(|name| ["", "x", "y", "z"].map(|end| format!("{name}{end}"))).collect();

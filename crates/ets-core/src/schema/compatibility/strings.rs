@@ -3,8 +3,9 @@
 use serde_json::{Map, Value};
 
 use super::super::{Dialect, short};
-use super::checker::{Check, Checker};
+use super::checker::Checker;
 use super::document::Node;
+use super::failure::Check;
 use super::number;
 use super::patterns::Pattern;
 use super::shape::Shape;

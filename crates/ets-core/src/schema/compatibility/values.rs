@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
-use super::checker::{Check, Checker, Findings, NOTHING};
+use super::checker::{Checker, NOTHING};
 use super::document::{Node, Side};
+use super::failure::{Check, Findings};
 use super::number::{Exact, equal_values};
 use super::shape::{Shape, Types};
 
