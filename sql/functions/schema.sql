@@ -1,0 +1,7 @@
+-- JSON Schemas outside the ledger: pure functions of their arguments.
+
+CREATE FUNCTION ets.validate(schema jsonb, payload jsonb)
+  RETURNS TABLE (instance_pointer text, schema_pointer text, keyword text, message text)
+  LANGUAGE c IMMUTABLE PARALLEL SAFE
+  AS 'MODULE_PATHNAME', 'ets_validate';
+COMMENT ON FUNCTION ets.validate(jsonb, jsonb) IS 'Where a payload violates a JSON Schema, as an append would judge it, at most 32 places; no row: nowhere';
