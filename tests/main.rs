@@ -8,6 +8,7 @@ mod concurrency;
 mod crash;
 mod fuzz_args;
 mod guards;
+mod json_schema_suite;
 mod privileges;
 mod proofs;
 mod readme;
