@@ -16,3 +16,4 @@ mod registry;
 mod replay;
 mod tamper;
 mod validate;
+mod webhooks;
