@@ -17,3 +17,4 @@ mod replay;
 mod tamper;
 mod validate;
 mod webhooks;
+mod zod;
