@@ -18,3 +18,4 @@ mod tamper;
 mod validate;
 mod webhooks;
 mod zod;
+mod zod_example;
