@@ -98,6 +98,7 @@ fn pure_functions_are_immutable_and_parallel_safe() {
         "meta_root",
         "verify_inclusion",
         "verify_consistency",
+        "validate",
     ] {
         let sql = "SELECT provolatile::text || proparallel::text FROM pg_proc
             WHERE pronamespace = 'ets'::regnamespace AND proname = $1";

@@ -147,6 +147,17 @@ impl Cluster {
         }
     }
 
+    /// The variables by which programs built on libpq, or like it, find `database`.
+    pub fn environment(&self, database: &str) -> [(&'static str, String); 4] {
+        let socket = self.folder.display().to_string();
+        [
+            ("PGHOST", socket),
+            ("PGPORT", "5432".to_owned()),
+            ("PGUSER", "postgres".to_owned()),
+            ("PGDATABASE", database.to_owned()),
+        ]
+    }
+
     /// What the server wrote to its log.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.join("server.log")).unwrap_or_default()
@@ -236,6 +247,11 @@ impl Database {
     /// A connection as `role`.
     pub fn connect_as(&self, role: &str) -> Client {
         self.cluster.connect_as(&self.name, role)
+    }
+
+    /// See [`Cluster::environment`].
+    pub fn environment(&self) -> [(&'static str, String); 4] {
+        self.cluster.environment(&self.name)
     }
 
     /// See [`Cluster::psql`].

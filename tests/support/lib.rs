@@ -1,12 +1,18 @@
 //! What the tests share: private servers, databases with a ledger, signers, and
 //! a strict reading of errors.
 
+mod chain;
 mod cluster;
+mod golden;
 mod ledger;
 mod refusal;
 mod signer;
+mod test_data;
 
+pub use chain::Chain;
 pub use cluster::{Cluster, Database, checkout, program};
+pub use golden::assert_documented;
 pub use ledger::{Appended, DOMAIN, Ledger, SCHEMA, append, findings, head, order, tamper};
 pub use refusal::{Refusal, error_of, refused};
 pub use signer::{Signer, canonical, digest, hash_of};
+pub use test_data::test_data;
