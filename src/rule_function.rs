@@ -43,7 +43,7 @@ pub fn describe(function: u32) -> Result<Pinned> {
             format!("function {} cannot be a rule: {objection}", stored.function),
         )
         .detail(json!({"function": stored.function, "reason": objection}))
-        .hint("a rule function is LANGUAGE sql or plpgsql, takes (payload jsonb, event jsonb) and returns boolean, SECURITY INVOKER, without SET")),
+        .hint("a rule function is LANGUAGE sql or plpgsql, takes (payload jsonb, event jsonb) and returns boolean, STABLE or IMMUTABLE, SECURITY INVOKER, without SET")),
     }
 }
 
@@ -111,8 +111,9 @@ struct Stored {
 }
 
 /// The columns of [`Stored`]. A function with a body that is parsed already has no
-/// source that could be pinned; SET clauses and SECURITY DEFINER can be changed
-/// without the source.
+/// source that could be pinned. A volatile one could write, and under REPEATABLE
+/// READ it would see the tables as they were. SET clauses and SECURITY DEFINER can
+/// be changed without the source.
 macro_rules! select_function {
     ($where:literal) => {
         concat!(
@@ -126,6 +127,7 @@ macro_rules! select_function {
                               '[0:1]={3802,3802}'::pg_catalog.oid[] THEN 'its arguments are not (jsonb, jsonb)'
                          WHEN language.lanname NOT IN ('sql', 'plpgsql') OR proc.prosqlbody IS NOT NULL
                            THEN 'it is not written in sql or plpgsql, as a string'
+                         WHEN proc.provolatile OPERATOR(pg_catalog.=) 'v' THEN 'it is VOLATILE'
                          WHEN proc.prosecdef THEN 'it is SECURITY DEFINER'
                          WHEN proc.proconfig IS NOT NULL THEN 'it has a SET clause'
                     END

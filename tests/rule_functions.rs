@@ -17,7 +17,7 @@ fn shop() -> Ledger {
                CREATE SCHEMA app AUTHORIZATION {owner};
                CREATE TABLE app.customer (id text PRIMARY KEY);
                INSERT INTO app.customer VALUES ('known');
-               CREATE FUNCTION app.is_customer(payload jsonb, event jsonb) RETURNS boolean LANGUAGE sql
+               CREATE FUNCTION app.is_customer(payload jsonb, event jsonb) RETURNS boolean STABLE LANGUAGE sql
                  AS 'SELECT EXISTS (SELECT FROM app.customer AS customer WHERE customer.id = payload->>''customer'')';
                ALTER FUNCTION app.is_customer(jsonb, jsonb) OWNER TO {owner};
                SELECT ets.create_domain('sales');
@@ -79,13 +79,14 @@ fn its_owner_gains_nothing_by_replacing_it() {
     theirs.batch_execute(&format!("SET ROLE {owner}")).expect("the owner");
     for change in [
         &format!(
-            "CREATE OR REPLACE FUNCTION app.is_customer(payload jsonb, event jsonb) RETURNS boolean LANGUAGE plpgsql
+            "CREATE OR REPLACE FUNCTION app.is_customer(payload jsonb, event jsonb) RETURNS boolean STABLE LANGUAGE plpgsql
                AS $$ BEGIN ALTER ROLE {owner} SUPERUSER; RETURN true; END $$"
         ),
-        "CREATE OR REPLACE FUNCTION app.is_customer(payload jsonb, event jsonb) RETURNS boolean LANGUAGE sql AS 'SELECT true'",
+        "CREATE OR REPLACE FUNCTION app.is_customer(payload jsonb, event jsonb) RETURNS boolean STABLE LANGUAGE sql AS 'SELECT true'",
         "ALTER FUNCTION app.is_customer(jsonb, jsonb) SECURITY DEFINER",
+        "ALTER FUNCTION app.is_customer(jsonb, jsonb) VOLATILE",
         "ALTER FUNCTION app.is_customer(jsonb, jsonb) SET search_path = app",
-        "CREATE OR REPLACE FUNCTION app.is_customer(payload jsonb, event jsonb) RETURNS boolean LANGUAGE sql
+        "CREATE OR REPLACE FUNCTION app.is_customer(payload jsonb, event jsonb) RETURNS boolean STABLE LANGUAGE sql
            BEGIN ATOMIC SELECT true; END",
         "DROP FUNCTION app.is_customer(jsonb, jsonb)",
     ] {
@@ -95,7 +96,7 @@ fn its_owner_gains_nothing_by_replacing_it() {
         theirs
             .batch_execute(
                 "DROP FUNCTION IF EXISTS app.is_customer(jsonb, jsonb);
-                 CREATE FUNCTION app.is_customer(payload jsonb, event jsonb) RETURNS boolean LANGUAGE sql
+                 CREATE FUNCTION app.is_customer(payload jsonb, event jsonb) RETURNS boolean STABLE LANGUAGE sql
                    AS 'SELECT EXISTS (SELECT FROM app.customer AS customer WHERE customer.id = payload->>''customer'')'",
             )
             .expect("as it was");
@@ -119,13 +120,13 @@ fn it_runs_as_the_sender_in_a_restricted_operation() {
              GRANT EXECUTE ON FUNCTION ets.append_signed(jsonb, text, text) TO {sender};
              SELECT ets.create_local_key('sender', 'sender', '{sender}');
              SELECT ets.grant_authority(key_id, 'sales') FROM ets.local_key WHERE name = 'sender';
-             CREATE FUNCTION app.is_sender(payload jsonb, event jsonb) RETURNS boolean LANGUAGE plpgsql
+             CREATE FUNCTION app.is_sender(payload jsonb, event jsonb) RETURNS boolean STABLE LANGUAGE plpgsql
                AS $$ BEGIN
                  RETURN upper('a') = 'A' AND current_user = '{sender}' AND event->>'owner' = 'sender'
                     AND event->>'domain' = 'sales' AND event->>'stream' = 'main'
                     AND event->>'schema_version' = 'asked/1.0.0' AND length(event->>'key_id') = 64;
                END $$;
-             CREATE FUNCTION app.makes(payload jsonb, event jsonb) RETURNS boolean LANGUAGE plpgsql
+             CREATE FUNCTION app.makes(payload jsonb, event jsonb) RETURNS boolean STABLE LANGUAGE plpgsql
                AS $$ BEGIN CREATE TEMP TABLE left_behind (); RETURN true; END $$;
              SELECT ets.register_schema('asked/1.0.0', 'sales', 'true');
              SELECT ets.register_rule_function('asked/1.0.0', 'app.is_sender(jsonb, jsonb)');
@@ -148,7 +149,7 @@ fn it_runs_as_the_sender_in_a_restricted_operation() {
     refused(ledger.client.execute("SELECT ets.append_signed('{}', 'asked/1.0.0', 'till')", &[]), "ET008");
     // The sender may not read the table, so neither may the function for it.
     refused(sell(&mut theirs, "known"), "42501");
-    refused(theirs.execute("SELECT ets.append_signed('{}', 'making/1.0.0')", &[]), "42501");
+    refused(theirs.execute("SELECT ets.append_signed('{}', 'making/1.0.0')", &[]), "0A000");
     // A plain INSERT, too.
     ledger.client.batch_execute("GRANT SELECT ON app.customer TO PUBLIC").expect("grant");
     sell(&mut theirs, "known").expect("now it may");
@@ -160,14 +161,15 @@ fn what_cannot_be_pinned_cannot_be_a_rule() {
     ledger
         .client
         .batch_execute(
-            "CREATE FUNCTION app.definer(jsonb, jsonb) RETURNS boolean LANGUAGE sql SECURITY DEFINER AS 'SELECT true';
-             CREATE FUNCTION app.with_set(jsonb, jsonb) RETURNS boolean LANGUAGE sql SET search_path = app AS 'SELECT true';
-             CREATE FUNCTION app.one(jsonb) RETURNS boolean LANGUAGE sql AS 'SELECT true';
-             CREATE FUNCTION app.wrong(text, jsonb) RETURNS boolean LANGUAGE sql AS 'SELECT true';
-             CREATE FUNCTION app.number(jsonb, jsonb) RETURNS integer LANGUAGE sql AS 'SELECT 1';
-             CREATE FUNCTION app.set(jsonb, jsonb) RETURNS SETOF boolean LANGUAGE sql AS 'SELECT true';
-             CREATE FUNCTION app.parsed(jsonb, jsonb) RETURNS boolean LANGUAGE sql BEGIN ATOMIC SELECT true; END;
-             CREATE FUNCTION app.null(jsonb, jsonb) RETURNS boolean LANGUAGE sql AS 'SELECT NULL::boolean'",
+            "CREATE FUNCTION app.volatile(jsonb, jsonb) RETURNS boolean LANGUAGE sql AS 'SELECT true';
+             CREATE FUNCTION app.definer(jsonb, jsonb) RETURNS boolean STABLE LANGUAGE sql SECURITY DEFINER AS 'SELECT true';
+             CREATE FUNCTION app.with_set(jsonb, jsonb) RETURNS boolean STABLE LANGUAGE sql SET search_path = app AS 'SELECT true';
+             CREATE FUNCTION app.one(jsonb) RETURNS boolean STABLE LANGUAGE sql AS 'SELECT true';
+             CREATE FUNCTION app.wrong(text, jsonb) RETURNS boolean STABLE LANGUAGE sql AS 'SELECT true';
+             CREATE FUNCTION app.number(jsonb, jsonb) RETURNS integer STABLE LANGUAGE sql AS 'SELECT 1';
+             CREATE FUNCTION app.set(jsonb, jsonb) RETURNS SETOF boolean STABLE LANGUAGE sql AS 'SELECT true';
+             CREATE FUNCTION app.parsed(jsonb, jsonb) RETURNS boolean STABLE LANGUAGE sql BEGIN ATOMIC SELECT true; END;
+             CREATE FUNCTION app.null(jsonb, jsonb) RETURNS boolean STABLE LANGUAGE sql AS 'SELECT NULL::boolean'",
         )
         .expect("functions");
     let mut register = |function: &str| {
@@ -176,6 +178,7 @@ fn what_cannot_be_pinned_cannot_be_a_rule() {
             .execute("SELECT ets.register_rule_function('sale/1.0.0', $1::text::regprocedure)", &[&function])
     };
     for function in [
+        "app.volatile(jsonb,jsonb)",
         "app.definer(jsonb,jsonb)",
         "app.with_set(jsonb,jsonb)",
         "app.one(jsonb)",

@@ -33,7 +33,8 @@ fn validate(call: &Call) -> Result<Rows> {
 }
 
 fn schema_diff(call: &Call) -> Result<Rows> {
-    let schema = |position, name| Ok::<_, Error>(parse_json(&call.required_jsonb(position, name)?, &Limits::CEILING)?);
+    let schema =
+        |position, name| Ok::<_, Error>(parse_json(&call.required_jsonb(position, name)?, &Limits::CEILING)?);
     let (old, new) = (schema(0, "old")?, schema(1, "new")?);
     let found = compatibility(&old, &new).map_err(|error| refused(&error))?;
     let mut rows = Rows::open(call)?;
