@@ -22,5 +22,6 @@ pub mod registry;
 pub mod schema;
 pub mod state;
 pub mod time;
+pub mod tlog;
 pub mod trust;
 pub mod verify;
