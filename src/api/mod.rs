@@ -10,4 +10,5 @@ pub mod read;
 pub mod registry;
 pub mod replay;
 pub mod setup;
+pub mod tlog;
 pub mod verify;
