@@ -14,3 +14,4 @@ mod readme;
 mod registry;
 mod replay;
 mod tamper;
+mod tlog;

@@ -4,6 +4,7 @@
 //! stops whatever a killed test leaves behind: the shared server of a test run
 //! lives until then.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::os::unix::fs::{PermissionsExt as _, chown};
@@ -213,6 +214,18 @@ impl Database {
     /// A connection as `role`.
     pub fn connect_as(&self, role: &str) -> Client {
         self.cluster.connect_as(&self.name, role)
+    }
+
+    /// The environment in which programs that know libpq's variables connect to
+    /// it as superuser.
+    pub fn environment(&self) -> [(&'static str, OsString); 5] {
+        [
+            ("PGHOST", self.cluster.folder.clone().into()),
+            ("PGPORT", "5432".into()),
+            ("PGUSER", "postgres".into()),
+            ("PGDATABASE", self.name.clone().into()),
+            ("PGSSLMODE", "disable".into()),
+        ]
     }
 
     /// See [`Cluster::psql`].
