@@ -43,7 +43,8 @@ pgrx::extension_sql_file!("../sql/functions/read.sql", name = "read", requires =
 pgrx::extension_sql_file!("../sql/functions/registry.sql", name = "registry", requires = ["read"]);
 pgrx::extension_sql_file!("../sql/functions/forest.sql", name = "forest", requires = ["registry"]);
 pgrx::extension_sql_file!("../sql/functions/bundle.sql", name = "bundle", requires = ["forest"]);
-pgrx::extension_sql_file!("../sql/functions/verify.sql", name = "verify", requires = ["bundle"]);
+pgrx::extension_sql_file!("../sql/functions/tlog.sql", name = "tlog", requires = ["bundle"]);
+pgrx::extension_sql_file!("../sql/functions/verify.sql", name = "verify", requires = ["tlog"]);
 pgrx::extension_sql_file!("../sql/functions/replay.sql", name = "replay", requires = ["verify"]);
 pgrx::extension_sql_file!("../sql/functions/setup.sql", name = "setup", requires = ["replay"]);
 pgrx::extension_sql_file!("../sql/privileges.sql", name = "privileges", finalize);

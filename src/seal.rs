@@ -149,13 +149,15 @@ pub fn tree_error(domain: &DomainName, error: TreeError<Error>) -> Error {
     }
 }
 
-fn broken_tree(domain: &DomainName, problem: impl std::fmt::Display) -> Error {
+/// `ET002` for a tree that is not what was sealed.
+pub fn broken_tree(domain: &DomainName, problem: impl std::fmt::Display) -> Error {
     Error::new(sqlstate::HASH, format!("the tree of domain {domain} is not what was sealed: {problem}"))
         .detail(json!({"domain": domain.as_str()}))
         .hint("run ets.verify_ledger() to see what was changed")
 }
 
-fn corrupted() -> Error {
+/// `ET002` for a checkpoint or root that no seal can have written.
+pub fn corrupted() -> Error {
     Error::new(sqlstate::HASH, "a checkpoint's row holds what no checkpoint can have")
         .hint("run ets.verify_ledger() to see what was changed")
 }

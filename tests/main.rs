@@ -19,6 +19,7 @@ mod replay;
 mod rule_functions;
 mod rules;
 mod tamper;
+mod tlog;
 mod validate;
 mod webhooks;
 mod zod;

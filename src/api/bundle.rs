@@ -82,19 +82,13 @@ pub fn evidence(
 
 /// A checkpoint with its roots and the note of one domain.
 fn checkpoint(row: &Checkpoint, domain: &DomainName) -> Result<bundle::Checkpoint> {
-    let note = db::first(
-        View::Query,
-        "SELECT root.note FROM ets.domain_root AS root
-          WHERE root.checkpoint_id OPERATOR(pg_catalog.=) $1 AND root.domain OPERATOR(pg_catalog.=) $2",
-        &[row.checkpoint_id.into(), domain.as_str().into()],
-        |row| Ok(row.text(1)),
-    )?;
+    let stored = forest::stored_root(View::Query, row.checkpoint_id, domain)?;
     Ok(bundle::Checkpoint {
         checkpoint_id: row.checkpoint_id,
         checkpoint_event_id: row.checkpoint_event_id,
         meta_root: row.meta_root,
         domain_roots: seal::domain_roots(View::Query, row.checkpoint_id)?,
-        note: note.flatten(),
+        note: stored.and_then(|stored| stored.note),
     })
 }
 

@@ -1,7 +1,7 @@
 //! The Merkle forest: sealing, and proofs as sets.
 
 use ets_core::canonical::{Limits, parse_json};
-use ets_core::checkpoint::{domain_roots_from_value, meta_root};
+use ets_core::checkpoint::{DomainRoot, domain_roots_from_value, meta_root};
 use ets_core::hash::Digest;
 use ets_core::merkle::{self, inclusion_path_sides};
 use ets_core::name::DomainName;
@@ -99,18 +99,38 @@ pub fn inclusion(view: View, event_id: &[u8; 16], checkpoint_id: Option<u64>) ->
     Ok(Inclusion { leaf_index, tree_size, path, checkpoint })
 }
 
+/// A domain's root in a checkpoint.
+pub struct StoredRoot {
+    /// Size and root of its tree.
+    pub root: DomainRoot,
+    /// The signed note that states them; none if the seal had no key.
+    pub note: Option<String>,
+}
+
+/// The root of a domain in a checkpoint; none if the checkpoint does not know the
+/// domain yet.
+///
+/// # Errors
+/// ET002 for a row that no seal can have written.
+pub fn stored_root(view: View, checkpoint_id: u64, domain: &DomainName) -> Result<Option<StoredRoot>> {
+    db::first(
+        view,
+        "SELECT root.tree_size, root.root_hash, root.note FROM ets.domain_root AS root
+          WHERE root.checkpoint_id OPERATOR(pg_catalog.=) $1 AND root.domain OPERATOR(pg_catalog.=) $2",
+        &[checkpoint_id.into(), domain.as_str().into()],
+        |row| {
+            let tree_size = row.int(1).and_then(|size| size.try_into().ok()).ok_or_else(seal::corrupted)?;
+            let root = row.bytes(2).and_then(|hash| Digest::try_from(&hash[..]).ok());
+            let root = root.ok_or_else(seal::corrupted)?;
+            Ok(StoredRoot { root: DomainRoot { domain: domain.clone(), tree_size, root }, note: row.text(3) })
+        },
+    )
+}
+
 /// The size of a domain's tree in a checkpoint; 0 if the checkpoint does not
 /// know the domain yet.
 pub fn tree_size(view: View, checkpoint_id: u64, domain: &DomainName) -> Result<u64> {
-    let size = db::first(
-        view,
-        "SELECT root.tree_size FROM ets.domain_root AS root
-          WHERE root.checkpoint_id OPERATOR(pg_catalog.=) $1 AND root.domain OPERATOR(pg_catalog.=) $2",
-        &[checkpoint_id.into(), domain.as_str().into()],
-        |row| Ok(row.int(1)),
-    )?
-    .flatten();
-    Ok(size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0))
+    Ok(stored_root(view, checkpoint_id, domain)?.map_or(0, |stored| stored.root.tree_size))
 }
 
 fn consistency_proof(call: &Call) -> Result<Rows> {

@@ -11,4 +11,5 @@ pub mod registry;
 pub mod replay;
 pub mod schema;
 pub mod setup;
+pub mod tlog;
 pub mod verify;

@@ -4,6 +4,7 @@
 //! stops whatever a killed test leaves behind: the shared server of a test run
 //! lives until then.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::os::unix::fs::{PermissionsExt as _, chown};
@@ -148,13 +149,14 @@ impl Cluster {
     }
 
     /// The variables by which programs built on libpq, or like it, find `database`.
-    pub fn environment(&self, database: &str) -> [(&'static str, String); 4] {
+    pub fn environment(&self, database: &str) -> [(&'static str, String); 5] {
         let socket = self.folder.display().to_string();
         [
             ("PGHOST", socket),
             ("PGPORT", "5432".to_owned()),
             ("PGUSER", "postgres".to_owned()),
             ("PGDATABASE", database.to_owned()),
+            ("PGSSLMODE", "disable".to_owned()),
         ]
     }
 
@@ -250,7 +252,7 @@ impl Database {
     }
 
     /// See [`Cluster::environment`].
-    pub fn environment(&self) -> [(&'static str, String); 4] {
+    pub fn environment(&self) -> [(&'static str, String); 5] {
         self.cluster.environment(&self.name)
     }
 

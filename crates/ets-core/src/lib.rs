@@ -25,5 +25,6 @@ pub mod rule;
 pub mod schema;
 pub mod state;
 pub mod time;
+pub mod tlog;
 pub mod trust;
 pub mod verify;

@@ -25,7 +25,7 @@ pub use proof::{
 };
 pub use tile::{
     LevelShape, MemoryTree, TILE_WIDTH, Tile, TileBytesError, TileSource, hashes_from_bytes, hashes_to_bytes,
-    shape, tile_path,
+    shape, tile_path, tile_width,
 };
 
 /// The root of the first `tree_size` leaves (`MTH`, RFC 9162, section 2.1.1).

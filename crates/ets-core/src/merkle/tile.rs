@@ -112,6 +112,14 @@ pub fn shape(tree_size: u64) -> Vec<LevelShape> {
     levels
 }
 
+/// The hashes that tile `index` of `level` has in a tree of `tree_size` leaves:
+/// 256 if it is full, 0 if the tree has no such tile.
+pub fn tile_width(tree_size: u64, level: u8, index: u64) -> usize {
+    let hashes = tree_size.checked_shr(HEIGHT * u32::from(level)).unwrap_or(0);
+    // At most 256, so it fits.
+    hashes.saturating_sub(index.saturating_mul(TILE_WIDTH as u64)).min(TILE_WIDTH as u64) as usize
+}
+
 /// The path of a tile under a log's address: `tile/<level>/<index>`, with
 /// `.p/<width>` after it if the tile is partial (C2SP tlog-tiles, "Merkle Tree").
 /// The index is written in groups of three digits, all but the last after an
@@ -254,6 +262,23 @@ mod tests {
                 Ok(hashes) => assert!(ok && hashes_to_bytes(&hashes) == bytes),
                 Err(error) => assert!(!ok && error.actual == bytes.len()),
             }
+        }
+    }
+
+    #[test]
+    fn a_tile_is_as_wide_as_the_shape_of_its_tree_says() {
+        for tree_size in [0, 1, 255, 256, 257, 65_535, 65_536, 70_000, 16_777_216, u64::MAX] {
+            let levels = shape(tree_size);
+            for LevelShape { level, full_tiles, partial_width } in levels.iter().copied() {
+                if let Some(last_full) = full_tiles.checked_sub(1) {
+                    assert_eq!(tile_width(tree_size, level, 0), TILE_WIDTH);
+                    assert_eq!(tile_width(tree_size, level, last_full), TILE_WIDTH);
+                }
+                assert_eq!(tile_width(tree_size, level, full_tiles), partial_width);
+                assert_eq!(tile_width(tree_size, level, full_tiles + 1), 0);
+                assert_eq!(tile_width(tree_size, level, u64::MAX), 0);
+            }
+            assert!((levels.len() as u8..=u8::MAX).all(|level| tile_width(tree_size, level, 0) == 0));
         }
     }
 

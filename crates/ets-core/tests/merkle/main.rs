@@ -6,5 +6,6 @@ mod common;
 
 mod checkpoints;
 mod reference;
+mod tlog;
 mod trees;
 mod vectors;
