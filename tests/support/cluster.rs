@@ -4,7 +4,6 @@
 //! stops whatever a killed test leaves behind: the shared server of a test run
 //! lives until then.
 
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::os::unix::fs::{PermissionsExt as _, chown};
