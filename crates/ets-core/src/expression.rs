@@ -141,6 +141,3 @@ pub struct EventScope<'a> {
     /// Its place in the stream, from 1.
     pub sequence: u64,
 }
-
-#[cfg(test)]
-mod tests;

@@ -12,13 +12,15 @@ use super::error::EvaluationError;
 pub const MAX_STEPS: u64 = 500_000;
 /// The most bytes that one evaluation may build, all its values together, also
 /// those that it drops: text by its length, a list by [`ITEM_BYTES`] an item, a
-/// map by [`ENTRY_BYTES`] and its key's length an entry.
+/// map by [`MAP_BYTES`], and by [`ENTRY_BYTES`] and its key's length an entry.
 pub const MAX_ALLOCATED_BYTES: u64 = 4 << 20;
 
 /// The bytes of text that are read for one step.
 pub(super) const BYTES_PER_STEP: usize = 64;
 /// What an item of a list counts for, in bytes, beside what it refers to.
 pub(super) const ITEM_BYTES: usize = 32;
+/// What a map counts for, in bytes, beside its entries.
+pub(super) const MAP_BYTES: usize = 256;
 /// What an entry of a map counts for, in bytes, beside its key's length and
 /// what it refers to.
 pub(super) const ENTRY_BYTES: usize = 64;

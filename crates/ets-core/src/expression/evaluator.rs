@@ -2,11 +2,10 @@
 //! charged. Each kind of node has its own function, so that the frames on the
 //! stack stay small.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::Scope;
-use super::budget::{Budget, ENTRY_BYTES, ITEM_BYTES};
+use super::budget::{Budget, ENTRY_BYTES, ITEM_BYTES, MAP_BYTES};
 use super::error::EvaluationError;
 use super::functions;
 use super::operators::{self, Outcome, mismatch, undefined};
@@ -199,7 +198,8 @@ impl<'a> Evaluator<'a> {
 
     fn map(&mut self, nodes: &'a [(Node, Node)]) -> Outcome<'a> {
         self.budget.step()?;
-        let mut entries = BTreeMap::new();
+        self.budget.allocate(MAP_BYTES)?;
+        let mut entries = Vec::with_capacity(nodes.len());
         for (key, value) in nodes {
             let key = match self.evaluate(key)? {
                 Val::Bool(key) => Key::Bool(key),
@@ -208,12 +208,9 @@ impl<'a> Evaluator<'a> {
                 other => return Err(undefined("a key", &other)),
             };
             self.budget.allocate(ENTRY_BYTES)?;
-            let value = self.evaluate(value)?;
-            if entries.insert(key, value).is_some() {
-                return Err(EvaluationError::DuplicateKey);
-            }
+            entries.push((key, self.evaluate(value)?));
         }
-        Ok(Val::Map(Map::Built(Rc::new(entries))))
+        Map::of_entries(entries).map(Val::Map).ok_or(EvaluationError::DuplicateKey)
     }
 
     fn text_key(&mut self, key: &Text<'a>) -> Result<Key, EvaluationError> {

@@ -13,8 +13,8 @@ use super::value::{Text, Type, Val, integral};
 pub(super) fn apply<'a>(function: Function, argument: Val<'a>, budget: &mut Budget) -> Outcome<'a> {
     match function {
         Function::Size => size(&argument, budget),
-        Function::Int => int(&argument),
-        Function::Double => double(&argument),
+        Function::Int => int(&argument, budget),
+        Function::Double => double(&argument, budget),
         Function::String => string(argument, budget),
         Function::Type => Ok(Val::Type(argument.type_of())),
         Function::Dyn => Ok(argument),
@@ -36,13 +36,14 @@ fn size<'a>(argument: &Val<'a>, budget: &mut Budget) -> Outcome<'a> {
 }
 
 /// A `double` is cut off towards zero; a string is decimal digits, a sign before them.
-fn int<'a>(argument: &Val<'a>) -> Outcome<'a> {
+fn int<'a>(argument: &Val<'a>, budget: &mut Budget) -> Outcome<'a> {
     match argument {
         Val::Int(value) => Ok(Val::Int(*value)),
         Val::Double(value) => {
             integral(value.trunc()).map(Val::Int).ok_or(EvaluationError::Overflow { operation: "int" })
         }
         Val::Text(text) => {
+            budget.read(text.len())?;
             text.parse().map(Val::Int).map_err(|_| EvaluationError::Conversion { to: Type::Int })
         }
         other => Err(undefined("int", other)),
@@ -51,15 +52,16 @@ fn int<'a>(argument: &Val<'a>) -> Outcome<'a> {
 
 /// An `int` becomes the nearest double, ties to even; so does a string of
 /// decimal digits with sign, fraction and exponent.
-fn double<'a>(argument: &Val<'a>) -> Outcome<'a> {
+fn double<'a>(argument: &Val<'a>, budget: &mut Budget) -> Outcome<'a> {
     match argument {
         Val::Double(value) => Ok(Val::Double(*value)),
         Val::Int(value) => Ok(Val::Double(*value as f64)),
         Val::Text(text) => {
+            budget.read(text.len())?;
             // The parser would also take words such as `inf`.
             let is_decimal = |byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
             let number = Some(&**text)
-                .filter(|text| text.len() <= MAX_NUMBER_BYTES && text.bytes().all(is_decimal))
+                .filter(|text| text.bytes().all(is_decimal))
                 .and_then(|text| text.parse::<f64>().ok())
                 .ok_or(EvaluationError::Conversion { to: Type::Double })?;
             if number.is_finite() {
@@ -71,9 +73,6 @@ fn double<'a>(argument: &Val<'a>) -> Outcome<'a> {
         other => Err(undefined("double", other)),
     }
 }
-
-/// The longest string that is read as a `double`, in bytes.
-const MAX_NUMBER_BYTES: usize = 1024;
 
 /// A `double` is written as ECMAScript and RFC 8785 do.
 fn string<'a>(argument: Val<'a>, budget: &mut Budget) -> Outcome<'a> {

@@ -2,7 +2,7 @@
 
 use serde_json::{Map as JsonMap, Number, Value};
 
-use super::budget::{Budget, ENTRY_BYTES, ITEM_BYTES};
+use super::budget::{Budget, ENTRY_BYTES, ITEM_BYTES, MAP_BYTES};
 use super::error::EvaluationError;
 use super::value::{MAX_VALUE_DEPTH, Type, Val};
 
@@ -34,6 +34,7 @@ fn to_json_within(value: &Val<'_>, budget: &mut Budget, depth_left: usize) -> Re
         }
         Val::Map(map) => {
             let inner = depth_left.checked_sub(1).ok_or(EvaluationError::TooDeep)?;
+            budget.allocate(MAP_BYTES)?;
             let mut members = JsonMap::new();
             for (key, value) in map.entries(budget)? {
                 let Val::Text(key) = key else {

@@ -1,7 +1,7 @@
 //! Values while an expression is evaluated. JSON is borrowed and looked at only
 //! where the expression looks.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
 use std::fmt;
 use std::rc::Rc;
 
@@ -198,10 +198,18 @@ impl Key {
 #[derive(Debug, Clone)]
 pub(super) enum Map<'a> {
     Json(&'a JsonMap<String, Value>),
-    Built(Rc<BTreeMap<Key, Val<'a>>>),
+    /// In ascending order of the keys.
+    Built(Rc<[(Key, Val<'a>)]>),
 }
 
 impl<'a> Map<'a> {
+    /// The map of these entries; `None` if a key is there twice.
+    pub(super) fn of_entries(mut entries: Vec<(Key, Val<'a>)>) -> Option<Self> {
+        entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        let is_strict = entries.is_sorted_by(|(a, _), (b, _)| a < b);
+        is_strict.then(|| Map::Built(Rc::from(entries)))
+    }
+
     pub(super) fn len(&self) -> usize {
         match self {
             Map::Json(members) => members.len(),
@@ -213,7 +221,10 @@ impl<'a> Map<'a> {
     pub(super) fn member(&self, name: &str) -> Option<Val<'a>> {
         match self {
             Map::Json(members) => members.get(name).map(Val::of),
-            Map::Built(entries) => entries.get(&Key::Text(name.into())).cloned(),
+            Map::Built(entries) => find(entries, |key| match key {
+                Key::Text(key) => str::cmp(key, name),
+                _ => Ordering::Less,
+            }),
         }
     }
 
@@ -234,7 +245,7 @@ impl<'a> Map<'a> {
         };
         Ok(match self {
             Map::Json(_) => None,
-            Map::Built(entries) => entries.get(&key).cloned(),
+            Map::Built(entries) => find(entries, |other| other.cmp(&key)),
         })
     }
 
@@ -257,6 +268,11 @@ impl<'a> Map<'a> {
             Map::Built(entries) => entries.iter().map(|(key, value)| (key.value(), value.clone())).collect(),
         })
     }
+}
+
+fn find<'a>(entries: &[(Key, Val<'a>)], order: impl Fn(&Key) -> Ordering) -> Option<Val<'a>> {
+    let at = entries.binary_search_by(|(key, _)| order(key)).ok()?;
+    entries.get(at).map(|(_, value)| value.clone())
 }
 
 /// The integer that a double equals.
