@@ -22,6 +22,7 @@ mod keys;
 mod ledger;
 mod projections;
 mod rows;
+mod runs;
 mod seal;
 mod threads;
 mod transaction;
@@ -40,7 +41,8 @@ pgrx::extension_sql_file!("../sql/functions/registry.sql", name = "registry", re
 pgrx::extension_sql_file!("../sql/functions/forest.sql", name = "forest", requires = ["registry"]);
 pgrx::extension_sql_file!("../sql/functions/bundle.sql", name = "bundle", requires = ["forest"]);
 pgrx::extension_sql_file!("../sql/functions/verify.sql", name = "verify", requires = ["bundle"]);
-pgrx::extension_sql_file!("../sql/functions/replay.sql", name = "replay", requires = ["verify"]);
+pgrx::extension_sql_file!("../sql/functions/runs.sql", name = "runs", requires = ["verify"]);
+pgrx::extension_sql_file!("../sql/functions/replay.sql", name = "replay", requires = ["runs"]);
 pgrx::extension_sql_file!("../sql/functions/setup.sql", name = "setup", requires = ["replay"]);
 pgrx::extension_sql_file!("../sql/privileges.sql", name = "privileges", finalize);
 

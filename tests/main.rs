@@ -13,4 +13,5 @@ mod proofs;
 mod readme;
 mod registry;
 mod replay;
+mod runs;
 mod tamper;

@@ -6,7 +6,7 @@ use postgres::Client;
 use uuid::Uuid;
 
 /// Does `sql` with every guard switched off, as a superuser can, and arms again.
-fn tamper(client: &mut Client, sql: &str) {
+pub fn tamper(client: &mut Client, sql: &str) {
     let disarm = "DO $$ DECLARE t name; BEGIN
         FOR t IN SELECT evtname FROM pg_event_trigger LOOP EXECUTE format('ALTER EVENT TRIGGER %I DISABLE', t); END LOOP;
         FOR t IN SELECT relname FROM pg_class WHERE relnamespace = 'ets'::regnamespace AND relkind = 'r' LOOP

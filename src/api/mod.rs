@@ -9,5 +9,6 @@ pub mod forest;
 pub mod read;
 pub mod registry;
 pub mod replay;
+pub mod runs;
 pub mod setup;
 pub mod verify;
