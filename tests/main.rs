@@ -14,4 +14,5 @@ mod readme;
 mod registry;
 mod replay;
 mod runs;
+mod schedule;
 mod tamper;
