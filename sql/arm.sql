@@ -1,5 +1,6 @@
 -- What depends on the extension's functions: made by ets.init, and made again by
--- ets.arm. Idempotent. The gate's name sorts last, so that no other row trigger
+-- ets.arm. Idempotent. For :guarded_tables they put the names in
+-- guarded_tables.txt. The gate's name sorts last, so that no other row trigger
 -- changes a row behind it.
 
 ALTER TABLE ets.ledger_event ALTER COLUMN event_id SET DEFAULT ets.uuid_v7();
@@ -21,10 +22,7 @@ DO $$
 DECLARE
   name text;
 BEGIN
-  FOREACH name IN ARRAY ARRAY[
-    'ledger', 'stream_head', 'domain', 'schema_version', 'signing_key', 'authority_grant', 'local_key',
-    'merkle_leaf', 'merkle_tile', 'checkpoint', 'domain_root', 'seal_position'
-  ] LOOP
+  FOREACH name IN ARRAY ARRAY[:guarded_tables] LOOP
     EXECUTE format(
       'CREATE OR REPLACE TRIGGER ets_guard BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON ets.%I
          FOR EACH STATEMENT EXECUTE FUNCTION ets.guard()', name);
@@ -39,6 +37,20 @@ CREATE OR REPLACE VIEW ets.streams AS
     FROM ets.stream_head AS head
    WHERE head.sequence > 0;
 COMMENT ON VIEW ets.streams IS 'Every stream that has an event, and its head';
+
+CREATE OR REPLACE VIEW ets.open_findings AS
+  SELECT finding.finding_id, run.check_name AS run, finding.class, finding.domain, finding.stream, finding.sequence,
+         finding.event_id, finding.check_name, finding.expected, finding.actual, finding.detail, finding.found_at,
+         last.finished_at AS last_found_at
+    FROM ets.finding AS finding
+    JOIN ets.verification_run AS run ON run.run_id = finding.run_id
+    LEFT JOIN ets.verification_run AS last ON last.run_id = finding.last_run_id
+   WHERE NOT EXISTS (
+           SELECT FROM ets.verification_run AS later
+            WHERE later.check_name = run.check_name AND later.run_id > finding.last_run_id
+              AND later.verdict = 'MATCH' AND NOT later.incremental
+              AND (later.domain IS NULL OR later.domain = finding.domain));
+COMMENT ON VIEW ets.open_findings IS 'Findings that no full run of the same check has closed since by finding nothing';
 
 -- DDL that would disarm. Event triggers come last in a restore, so it meets
 -- none of this.
@@ -73,12 +85,10 @@ CREATE OR REPLACE VIEW ets.status AS
     SELECT 'trigger', pg_catalog.concat(trigger, ' on ets.', relation)
       FROM (VALUES
         ('zz_ets_open', 'ledger_event'), ('zz_ets_gate', 'ledger_event'), ('zz_ets_settle', 'ledger_event'),
-        ('ets_guard', 'ledger_event'), ('ets_guard', 'ledger'), ('ets_guard', 'stream_head'),
-        ('ets_guard', 'domain'), ('ets_guard', 'schema_version'), ('ets_guard', 'signing_key'),
-        ('ets_guard', 'authority_grant'), ('ets_guard', 'local_key'), ('ets_guard', 'merkle_leaf'),
-        ('ets_guard', 'merkle_tile'), ('ets_guard', 'checkpoint'), ('ets_guard', 'domain_root'),
-        ('ets_guard', 'seal_position')
+        ('ets_guard', 'ledger_event')
       ) AS guard (trigger, relation)
+     UNION ALL
+    SELECT 'trigger', 'ets_guard on ets.' || relation FROM pg_catalog.unnest(ARRAY[:guarded_tables]) AS guarded (relation)
      UNION ALL
     SELECT 'event trigger', name FROM (VALUES ('ets_ddl_start'), ('ets_ddl_end')) AS guard (name)
   ), armed (kind, name) AS (
@@ -110,6 +120,24 @@ CREATE OR REPLACE VIEW ets.status AS
   ), sealed AS (
     SELECT coalesce(pg_catalog.sum(root.tree_size), 0) AS events
       FROM ets.domain_root AS root JOIN last USING (checkpoint_id) WHERE root.domain <> 'ets.audit'
+  ), first AS (
+    -- Before the first checkpoint there is nothing that could be overdue.
+    SELECT pg_catalog.min(created_at) AS sealed_at FROM ets.checkpoint
+  ), setting AS (
+    SELECT coalesce(pg_catalog.current_setting('ets.rebuild_period', true), '1 day')::interval AS rebuild_period
+  ), due (check_name, item, within) AS (
+    SELECT check_name, item, greatest(within, CASE check_name WHEN 'rebuild' THEN within ELSE setting.rebuild_period + interval '1 hour' END)
+      FROM setting, (VALUES ('rebuild', 'rebuild', interval '30 minutes'), ('verify', 'verification', interval '25 hours'),
+                            ('replay', 'replay', interval '25 hours')) AS each (check_name, item, within)
+  ), run AS (
+    SELECT DISTINCT ON (check_name) * FROM ets.verification_run
+     WHERE verdict IS NOT NULL AND domain IS NULL ORDER BY check_name, run_id DESC
+  ), whole AS (
+    SELECT check_name, pg_catalog.max(finished_at) AS finished_at, (pg_catalog.array_agg(last_cycle ORDER BY run_id DESC))[1] AS last_cycle
+      FROM ets.verification_run
+     WHERE verdict IS NOT NULL AND domain IS NULL
+       AND (NOT incremental OR cycle_started_at IS NOT NULL AND scan_position IS NULL)
+     GROUP BY check_name
   ), begun AS (
     SELECT coalesce((SELECT created_at FROM last), (SELECT pg_catalog.min(last_timestamp) FROM ets.stream_head)) AS since
   )
@@ -143,11 +171,48 @@ CREATE OR REPLACE VIEW ets.status AS
          CASE WHEN streams.events < sealed.events THEN 'fewer events than sealed leaves: run ets.verify_ledger()' END
     FROM streams, sealed
    UNION ALL
+  -- A check that has not run for too long is overdue: silence is not health.
+  SELECT due.item,
+         CASE WHEN coalesce(run.finished_at, first.sealed_at) < pg_catalog.now() - due.within THEN 'overdue'
+              WHEN run.verdict = 'MISMATCH' THEN 'failed'
+              WHEN run.verdict = 'UNVERIFIABLE' THEN 'warning'
+              ELSE 'ok' END,
+         coalesce(pg_catalog.concat(run.verdict, ', ', pg_catalog.date_trunc('second', pg_catalog.now() - run.finished_at), ' ago, ',
+           run.events, ' events in ', run.working_time), 'none yet'),
+         (SELECT pg_catalog.concat('run ', open.run_id, ' is unfinished: ', open.events, ' events so far')
+            FROM ets.verification_run AS open
+           WHERE open.check_name = due.check_name AND open.verdict IS NULL ORDER BY open.run_id DESC LIMIT 1)
+    FROM first CROSS JOIN due LEFT JOIN run USING (check_name)
+   UNION ALL
+  SELECT 'full verification',
+         CASE WHEN coalesce(whole.finished_at, first.sealed_at) < pg_catalog.now() - 1.25 * setting.rebuild_period - interval '1 hour'
+              THEN 'overdue' ELSE 'ok' END,
+         coalesce(pg_catalog.date_trunc('second', pg_catalog.now() - whole.finished_at) || ' ago', 'none yet'),
+         'everything, in one run or as the rolling part of many'
+    FROM first CROSS JOIN setting LEFT JOIN whole ON whole.check_name = 'verify'
+   UNION ALL
+  SELECT 'rebuild period',
+         CASE WHEN coalesce(whole.finished_at, first.sealed_at) < pg_catalog.now() - 1.25 * setting.rebuild_period
+              THEN 'overdue' ELSE 'ok' END,
+         coalesce(whole.last_cycle::text, 'none yet'),
+         pg_catalog.concat('the last time that every event was rehashed; ets.rebuild_period is ', setting.rebuild_period)
+    FROM first CROSS JOIN setting LEFT JOIN whole ON whole.check_name = 'rebuild'
+   UNION ALL
+  SELECT 'open findings', CASE pg_catalog.count(*) WHEN 0 THEN 'ok' ELSE 'failed' END, pg_catalog.count(*)::text,
+         CASE WHEN pg_catalog.count(*) > 0 THEN 'SELECT * FROM ets.open_findings' END
+    FROM ets.open_findings
+   UNION ALL
   SELECT 'origin of the data', CASE WHEN moved.place IS NULL THEN 'ok' ELSE 'warning' END,
          CASE WHEN moved.place IS NULL THEN 'as made here' ELSE 'unverified since restore' END,
          'another ' || moved.place || ' than recorded: SELECT * FROM ets.verify_ledger()'
     FROM (
-      SELECT pg_catalog.string_agg(place, ', ') AS place
+      SELECT pg_catalog.string_agg(place, ', ') FILTER (WHERE NOT EXISTS (
+               -- A full verification here ends it.
+               SELECT FROM ets.verification_run AS run, pg_catalog.pg_control_system() AS system
+                 JOIN pg_catalog.pg_database AS database ON database.datname = pg_catalog.current_database()
+                WHERE run.check_name = 'verify' AND run.verdict = 'MATCH' AND NOT run.incremental AND run.domain IS NULL
+                  AND run.system_identifier = system.system_identifier AND run.database_oid = database.oid
+                  AND run.relation_oid = 'ets.ledger_event'::pg_catalog.regclass)) AS place
         FROM (
           SELECT 'cluster' AS place FROM ets.ledger, pg_catalog.pg_control_system() AS system
            WHERE ledger.system_identifier <> system.system_identifier

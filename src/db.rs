@@ -233,6 +233,73 @@ pub fn by_key<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
     body()
 }
 
+/// Runs `body`, whose scans read a table in the order of an index from some place
+/// on and may stop early, without sorts: a planner that expects them to go on to
+/// the end would sort all that is left, again for every part.
+pub fn by_index<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
+    struct Restore([bool; 3]);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            // SAFETY: statics of the planner, read by this thread alone.
+            unsafe {
+                [pg_sys::enable_sort, pg_sys::enable_bitmapscan, pg_sys::enable_incremental_sort] = self.0;
+            }
+        }
+    }
+    by_key(|| {
+        // SAFETY: as above.
+        let _restore = unsafe {
+            let before = [pg_sys::enable_sort, pg_sys::enable_bitmapscan, pg_sys::enable_incremental_sort];
+            [pg_sys::enable_sort, pg_sys::enable_bitmapscan, pg_sys::enable_incremental_sort] = [false; 3];
+            Restore(before)
+        };
+        body()
+    })
+}
+
+/// Runs `body` in a savepoint of its own. If it fails, what it did is rolled back
+/// and the transaction goes on; the text says why it failed.
+///
+/// # Errors
+/// A cancelled statement and a server that stops end the transaction all the same.
+pub fn attempt<T>(body: impl FnOnce() -> Result<T>) -> Result<std::result::Result<T, String>> {
+    // Class 57, as MAKE_SQLSTATE packs it: six bits a character, the first lowest.
+    const OPERATOR_INTERVENTION: c_int = 5 | 7 << 6;
+    // SAFETY: what PL/pgSQL does for a block with an exception handler: context
+    // and resource owner are put back however the savepoint ends.
+    unsafe {
+        let (context, owner) = (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner);
+        pg_sys::BeginInternalSubTransaction(std::ptr::null());
+        pg_sys::MemoryContextSwitchTo(context);
+        let result = body();
+        pg_sys::MemoryContextSwitchTo(context);
+        let ended = match result {
+            Ok(value) => {
+                pg_sys::ReleaseCurrentSubTransaction();
+                Ok(value)
+            }
+            Err(error) => {
+                let problem = match error {
+                    Error::Postgres => {
+                        let report = pg_sys::CopyErrorData();
+                        if (*report).sqlerrcode & 0xfff == OPERATOR_INTERVENTION {
+                            return Err(Error::Postgres);
+                        }
+                        pg_sys::FlushErrorState();
+                        std::ffi::CStr::from_ptr((*report).message).to_string_lossy().into_owned()
+                    }
+                    refused => refused.to_string(),
+                };
+                pg_sys::RollbackAndReleaseCurrentSubTransaction();
+                Err(problem)
+            }
+        };
+        pg_sys::MemoryContextSwitchTo(context);
+        pg_sys::CurrentResourceOwner = owner;
+        Ok(ended)
+    }
+}
+
 /// Whether a statement that the ledger's own code issued is running now: the
 /// guards of its tables let nothing else through.
 pub fn is_writing() -> bool {

@@ -103,8 +103,6 @@ pub mod sqlstate {
     pub const READ_ONLY: &CStr = c"25006";
     /// `program_limit_exceeded`
     pub const LIMIT: &CStr = c"54000";
-    /// `feature_not_supported`
-    pub const UNSUPPORTED: &CStr = c"0A000";
     /// `data_corrupted`
     pub const CORRUPTED: &CStr = c"XX001";
 }

@@ -20,6 +20,14 @@ static MAX_DEPTH: GucSetting<i32> = GucSetting::<i32>::new(DEFAULT_PAYLOAD_DEPTH
 /// How many threads a step inside a backend may use; 0 for one a core.
 static WORKER_THREADS: GucSetting<i32> = GucSetting::<i32>::new(0);
 
+/// Within which time every event shall have been rehashed, however long ago it was sealed.
+static REBUILD_PERIOD: GucSetting<i32> = GucSetting::<i32>::new(86_400);
+
+/// `ets.rebuild_period`, in seconds.
+pub fn rebuild_period_seconds() -> f64 {
+    f64::from(REBUILD_PERIOD.get().max(1))
+}
+
 /// `ets.worker_threads`, with 0 resolved to the number of cores.
 pub fn worker_threads() -> usize {
     match usize::try_from(WORKER_THREADS.get()) {
@@ -90,8 +98,18 @@ pub fn register() {
         GucFlags::default(),
     );
     GucRegistry::define_int_guc(
+        c"ets.rebuild_period",
+        c"Within which time incremental runs verify every old event again.",
+        c"Each run takes the share that is due; ets.status shows how long the last round took.",
+        &REBUILD_PERIOD,
+        60,
+        31_536_000,
+        GucContext::Suset,
+        GucFlags::UNIT_S,
+    );
+    GucRegistry::define_int_guc(
         c"ets.worker_threads",
-        c"How many threads checking a batch of signatures may use.",
+        c"How many threads checking a batch of signatures, or a verification, may use.",
         c"0: as many as there are cores.",
         &WORKER_THREADS,
         0,

@@ -25,6 +25,7 @@ mod projections;
 mod replay;
 mod rows;
 mod rule_function;
+mod runs;
 mod seal;
 mod threads;
 mod transaction;
@@ -45,7 +46,9 @@ pgrx::extension_sql_file!("../sql/functions/forest.sql", name = "forest", requir
 pgrx::extension_sql_file!("../sql/functions/bundle.sql", name = "bundle", requires = ["forest"]);
 pgrx::extension_sql_file!("../sql/functions/tlog.sql", name = "tlog", requires = ["bundle"]);
 pgrx::extension_sql_file!("../sql/functions/verify.sql", name = "verify", requires = ["tlog"]);
-pgrx::extension_sql_file!("../sql/functions/replay.sql", name = "replay", requires = ["verify"]);
+pgrx::extension_sql_file!("../sql/functions/runs.sql", name = "runs", requires = ["verify"]);
+pgrx::extension_sql_file!("../sql/functions/schedule.sql", name = "schedule", requires = ["runs"]);
+pgrx::extension_sql_file!("../sql/functions/replay.sql", name = "replay", requires = ["schedule"]);
 pgrx::extension_sql_file!("../sql/functions/setup.sql", name = "setup", requires = ["replay"]);
 pgrx::extension_sql_file!("../sql/privileges.sql", name = "privileges", finalize);
 

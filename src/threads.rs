@@ -66,6 +66,40 @@ fn in_parts<T: Sync>(items: &[T], threads: usize, work: impl Fn(usize, &[T]) + S
     });
 }
 
+/// Does `work` on every item, on a thread each.
+pub fn each<T: Send>(items: &mut [T], work: impl Fn(&mut T) + Sync) {
+    let signals = block_signals();
+    std::thread::scope(|scope| {
+        let mut items = items.iter_mut();
+        let own = items.next();
+        let work = &work;
+        for item in items {
+            // A thread that cannot be had takes its closure with it: so the item
+            // is lent to it, and done here if it was not taken.
+            let lent = std::sync::Mutex::new(Some(item));
+            let lent = std::sync::Arc::new(lent);
+            let taken = std::sync::Arc::clone(&lent);
+            let take = |lent: &std::sync::Mutex<Option<_>>| {
+                lent.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
+            };
+            let spawned = std::thread::Builder::new().spawn_scoped(scope, move || {
+                if let Some(item) = take(&taken) {
+                    work(item);
+                }
+            });
+            if spawned.is_err()
+                && let Some(item) = take(&lent)
+            {
+                work(item);
+            }
+        }
+        restore_signals(&signals);
+        if let Some(item) = own {
+            work(item);
+        }
+    });
+}
+
 /// Blocks every signal for this thread; those that it starts inherit that.
 fn block_signals() -> libc::sigset_t {
     // SAFETY: plain calls on local sets.

@@ -22,6 +22,8 @@ pub enum Value {
     Int4(i32),
     /// `bigint`
     Int(i64),
+    /// `double precision`
+    Float(f64),
     /// `text`
     Text(String),
     /// `bytea`
@@ -53,6 +55,8 @@ pub enum Type {
     Int,
     /// `text`
     Text,
+    /// `bytea`
+    Bytes,
     /// `uuid`
     Uuid,
     /// `timestamptz`
@@ -79,7 +83,8 @@ impl Value {
             Value::Int4(_) => pg_sys::INT4OID,
             Value::Int(_) | Value::Null(Type::Int) => pg_sys::INT8OID,
             Value::Text(_) | Value::Null(Type::Text) => pg_sys::TEXTOID,
-            Value::Bytes(_) => pg_sys::BYTEAOID,
+            Value::Float(_) => pg_sys::FLOAT8OID,
+            Value::Bytes(_) | Value::Null(Type::Bytes) => pg_sys::BYTEAOID,
             Value::Uuid(_) | Value::Null(Type::Uuid) => pg_sys::UUIDOID,
             Value::Timestamp(_) | Value::Null(Type::Timestamp) => pg_sys::TIMESTAMPTZOID,
             Value::Jsonb(_) | Value::JsonbDatum(_) | Value::Null(Type::Jsonb) => pg_sys::JSONBOID,
@@ -97,6 +102,7 @@ impl Value {
             Value::Bool(value) => Datum::from(*value),
             Value::Int4(value) => Datum::from(*value),
             Value::Int(value) => Datum::from(*value),
+            Value::Float(value) => Datum::from(value.to_bits()),
             Value::Text(text) | Value::Json(text) => varlena(text.as_bytes()),
             Value::Bytes(bytes) => varlena(bytes),
             Value::Uuid(bytes) => fixed(bytes),

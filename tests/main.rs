@@ -18,6 +18,8 @@ mod registry;
 mod replay;
 mod rule_functions;
 mod rules;
+mod runs;
+mod schedule;
 mod tamper;
 mod tlog;
 mod validate;

@@ -94,6 +94,16 @@ fn play(name: &str) -> Ledger {
     assert!(same);
     assert_eq!(ledger.findings(), Vec::<String>::new());
     assert_eq!(replay_findings(&mut ledger.client), Vec::<Value>::new());
+    // The server has declared it, with the states' root.
+    let root: String = ledger.one("SELECT encode(ets.state_root($1), 'hex')", &[&domain]);
+    let statement: Value = ledger.one(
+        "SELECT payload FROM ets.ledger_event WHERE domain = 'ets.audit' ORDER BY sequence DESC LIMIT 1",
+        &[],
+    );
+    assert_eq!(statement["scope"], json!({"check": "replay", "incremental": false}));
+    assert_eq!((&statement["verdict"], &statement["finding_count"]), (&json!("MATCH"), &json!(0)));
+    let declared = statement["state_roots"].as_array().expect("state roots");
+    assert!(declared.contains(&json!({"domain": domain, "state_root": root})), "{statement}");
     ledger
 }
 
@@ -343,6 +353,13 @@ fn an_edited_state_is_found_by_replay() {
     );
     let found = replay_findings(&mut ledger.client);
     assert_eq!(found.len(), 1, "{found:#?}");
+    let kept: Value = ledger.one(
+        "SELECT jsonb_build_object('verdict', run.verdict, 'check', finding.check_name, 'stream', finding.stream)
+           FROM ets.verification_run AS run JOIN ets.finding AS finding USING (run_id)
+          ORDER BY run.run_id DESC LIMIT 1",
+        &[],
+    );
+    assert_eq!(kept, json!({"verdict": "MISMATCH", "check": "state", "stream": "acc-7"}));
     assert_eq!(
         (&found[0]["domain"], &found[0]["stream"], &found[0]["sequence"], &found[0]["check_name"]),
         (&json!("accounts"), &json!("acc-7"), &json!(5), &json!("state"))

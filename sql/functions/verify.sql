@@ -22,9 +22,3 @@ CREATE FUNCTION ets.verify_chain(domain text, stream text) RETURNS SETOF ets.fin
   LANGUAGE c STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
   AS 'MODULE_PATHNAME', 'ets_verify_chain';
 COMMENT ON FUNCTION ets.verify_chain(text, text) IS 'What is wrong with a stream, from its genesis to its head; no row: nothing';
-
-CREATE FUNCTION ets.verify_ledger(domain text DEFAULT NULL, incremental boolean DEFAULT false, max_findings integer DEFAULT 1000)
-  RETURNS SETOF ets.finding_info
-  LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-  AS 'MODULE_PATHNAME', 'ets_verify_ledger';
-COMMENT ON FUNCTION ets.verify_ledger(text, boolean, integer) IS 'What is wrong with the ledger, or with one domain of it: events, heads, projections, trees, checkpoints and guards; no row: nothing';

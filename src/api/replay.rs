@@ -14,8 +14,9 @@ use crate::db::{self, View};
 use crate::error::{self, Error, Result, sqlstate};
 use crate::function::{Call, Record, Rows};
 use crate::replay::{self, Replayed, Scope};
+use crate::runs::{self, Check, Done, Run};
 use crate::value::{Type, Value};
-use crate::{events, ledger, verification};
+use crate::{clock, events, ledger, seal, verification};
 
 crate::sql_functions! {
     ets_replay pg_finfo_ets_replay => replay;
@@ -98,11 +99,29 @@ fn push(
 
 fn verify_replay(call: &Call) -> Result<Rows> {
     let domain = call.text(0).map(|name| name.parse::<DomainName>()).transpose()?;
+    let started_at = clock::now()?;
     let replayed = verification::replay(domain.as_ref(), MAX_FINDINGS)?;
-    if replayed.findings.len() == MAX_FINDINGS {
+    let found = replayed.findings;
+    if found.is_full() {
         error::notice(&format!("verification stopped at {MAX_FINDINGS} findings: there may be more"), "");
     }
-    findings(call, &replayed.findings)
+    let last = seal::last_checkpoint(View::Query)?;
+    let run = Run {
+        check: Check::Replay,
+        domain,
+        incremental: false,
+        started_at,
+        checkpoint: last.map(|last| (last.checkpoint_id, last.meta_root)),
+        cycle: None,
+    };
+    let done = Done {
+        events: replayed.events,
+        findings: found.rows.clone(),
+        finding_count: found.count,
+        state_roots: replayed.state_roots,
+    };
+    runs::record(&run, &done)?;
+    findings(call, &found.rows)
 }
 
 /// As many findings are reported.

@@ -9,10 +9,11 @@ use uuid::Uuid;
 
 use crate::api::append::sign_and_append;
 use crate::api::canonical::new_secret_key;
-use crate::db;
+use crate::db::{self, View};
 use crate::error::{self, Error, Result, sqlstate};
 use crate::function::{Call, exact_bytes};
 use crate::value::Value;
+use crate::verification::guarded_tables;
 use crate::{keys, ledger};
 
 crate::sql_functions! {
@@ -21,8 +22,9 @@ crate::sql_functions! {
     ets_trust_root pg_finfo_ets_trust_root => trust_root;
 }
 
-/// Counts the changes of the tables' layout.
-const LAYOUT_VERSION: i64 = 1;
+/// The scripts that make the tables, in order: `ets.init` runs all, `ets.arm`
+/// those that a ledger of an earlier layout lacks. A released one is never edited.
+const LAYOUTS: [&str; 2] = [include_str!("../../sql/tables.sql"), include_str!("../../sql/tables_2.sql")];
 
 fn init(call: &Call) -> Result<Value> {
     require_superuser("ets.init")?;
@@ -50,7 +52,9 @@ fn init(call: &Call) -> Result<Value> {
     let server_key = new_secret_key()?;
     let server = server_key.public_key();
     let root = authority.clone().unwrap_or_else(|| server.clone());
-    db::script(include_str!("../../sql/tables.sql"))?;
+    for tables in LAYOUTS {
+        db::script(tables)?;
+    }
     db::write(
         "INSERT INTO ets.ledger (ledger_id, origin, root_key_id, root_public_key, server_key_id,
                 server_public_key, layout_version, system_identifier, timeline, database_oid)
@@ -65,10 +69,10 @@ fn init(call: &Call) -> Result<Value> {
             (*root.as_bytes()).into(),
             server.key_id().into(),
             (*server.as_bytes()).into(),
-            LAYOUT_VERSION.into(),
+            (LAYOUTS.len() as u64).into(),
         ],
     )?;
-    db::script(include_str!("../../sql/arm.sql"))?;
+    db::script(&arming_script())?;
     keys::create(&ledger_id, &server_key, true)?;
     if authority.is_none() {
         let payload = Payload::from_value(ledger::announced()?.payload(), &Limits::CEILING)?;
@@ -85,8 +89,46 @@ fn init(call: &Call) -> Result<Value> {
 fn arm(_: &Call) -> Result<Value> {
     require_superuser("ets.arm")?;
     ledger::announced()?;
-    db::script(include_str!("../../sql/arm.sql"))?;
-    Ok("triggers, event triggers, views and the default of event_id are in place".into())
+    let added = add_tables()?;
+    db::script(&arming_script())?;
+    let done = "triggers, event triggers, views and the default of event_id are in place";
+    Ok(match added {
+        0 => done.into(),
+        _ => format!("tables of layout {} made; {done}", LAYOUTS.len()).into(),
+    })
+}
+
+/// Makes the tables that a ledger of an earlier layout lacks; how many scripts ran.
+fn add_tables() -> Result<usize> {
+    let layout = db::first(
+        View::Latest,
+        "SELECT ledger.layout_version::pg_catalog.int8 FROM ets.ledger AS ledger",
+        &[],
+        |row| Ok(row.int(1)),
+    )?;
+    let present = layout.flatten().and_then(|version| usize::try_from(version).ok()).unwrap_or(0);
+    let missing = LAYOUTS.get(present..).ok_or_else(|| {
+        Error::new(
+            sqlstate::STATE,
+            format!("the ledger's tables are of layout {present}, which is newer than this pg_ets"),
+        )
+        .detail(json!({"layout_version": present, "newest_known": LAYOUTS.len()}))
+        .hint("install the pg_ets that made them, or a newer one")
+    })?;
+    for tables in missing {
+        db::script(tables)?;
+    }
+    if !missing.is_empty() {
+        let layout = LAYOUTS.len() as u64;
+        db::write("UPDATE ets.ledger SET layout_version = $1", &[layout.into()])?;
+    }
+    Ok(missing.len())
+}
+
+/// `sql/arm.sql` with the tables that have the trigger `ets_guard`.
+fn arming_script() -> String {
+    let names: Vec<String> = guarded_tables().map(|name| format!("'{name}'")).collect();
+    include_str!("../../sql/arm.sql").replace(":guarded_tables", &names.join(", "))
 }
 
 fn trust_root(_: &Call) -> Result<Value> {

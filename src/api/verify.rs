@@ -1,5 +1,5 @@
 //! Verification: checks of one event, document or bundle, and findings of
-//! streams and of the ledger.
+//! streams.
 
 use ets_core::bundle::FormatError;
 use ets_core::bundle::Proof;
@@ -8,7 +8,7 @@ use ets_core::name::{DomainName, StreamName};
 use ets_core::verify::{self, Check, Finding, Trust};
 use serde_json::json;
 
-use crate::error::{self, Error, Result, sqlstate};
+use crate::error::{Error, Result, sqlstate};
 use crate::function::{Call, Rows};
 use crate::value::{Type, Value};
 use crate::verification;
@@ -18,7 +18,6 @@ crate::sql_functions! {
     ets_verify_document pg_finfo_ets_verify_document => verify_document;
     ets_verify_bundle pg_finfo_ets_verify_bundle => verify_bundle;
     ets_verify_chain pg_finfo_ets_verify_chain => verify_chain;
-    ets_verify_ledger pg_finfo_ets_verify_ledger => verify_ledger;
 }
 
 fn verify_event(call: &Call) -> Result<Rows> {
@@ -42,28 +41,6 @@ fn verify_chain(call: &Call) -> Result<Rows> {
     let domain: DomainName = call.required_text(0, "domain")?.parse()?;
     let stream: StreamName = call.required_text(1, "stream")?.parse()?;
     findings(call, &verification::stream(&domain, &stream)?)
-}
-
-fn verify_ledger(call: &Call) -> Result<Rows> {
-    let domain = call.text(0).map(|name| name.parse::<DomainName>()).transpose()?;
-    if call.bool(1).ok_or_else(|| Error::null("incremental"))? {
-        return Err(Error::new(sqlstate::UNSUPPORTED, "incremental verification is not available yet")
-            .hint("SELECT * FROM ets.verify_ledger() verifies everything"));
-    }
-    let limit = call.int4(2).ok_or_else(|| Error::null("max_findings"))?;
-    // Zero would answer no finding for any ledger.
-    let limit = usize::try_from(limit)
-        .ok()
-        .filter(|limit| *limit > 0)
-        .ok_or_else(|| Error::parameter("max_findings", "must be at least 1"))?;
-    let found = verification::ledger(domain.as_ref(), limit)?;
-    if found.len() == limit {
-        error::notice(
-            &format!("verification stopped at max_findings, {limit}: there may be more"),
-            "call it with a greater max_findings to see more",
-        );
-    }
-    findings(call, &found)
 }
 
 fn checks(call: &Call, checks: &[Check]) -> Result<Rows> {

@@ -6,12 +6,14 @@ use ets_core::hash::{Digest, genesis_hash};
 use ets_core::name::{DomainName, StreamName};
 use ets_core::time::Timestamp;
 use ets_core::verify::{ChainVerifier, Finding, FindingClass, RawEvent, RegistryVerifier, VerifiedRegistry};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Findings, finding};
 use crate::db::{self, Row, View};
 use crate::error::Result;
 use crate::value::{Type, Value};
+use crate::{gucs, threads};
 
 /// Rows read at once.
 pub const BATCH: c_long = 500;
@@ -47,35 +49,193 @@ pub fn registry(ledger_id: Uuid, findings: &mut Findings) -> Result<VerifiedRegi
     Ok(verified)
 }
 
-/// Verifies the events of all streams, or of a domain or stream, except the
-/// registry's, which [`registry`] has verified.
-pub fn streams(
-    ledger_id: Uuid,
-    verified: &VerifiedRegistry,
-    domain: Option<&str>,
-    stream: Option<&str>,
-    findings: &mut Findings,
-) -> Result<()> {
-    let mut verifier = ChainVerifier::judging_by(ledger_id, verified);
-    db::scan_while(
-        View::Query,
-        crate::select_events!(
-            "WHERE ($1 IS NULL OR event.domain = $1) AND ($2 IS NULL OR event.stream = $2)
-            AND NOT (event.domain = 'ets.registry' AND event.stream = 'main')
-          ORDER BY event.domain, event.stream, event.sequence"
-        ),
-        &[Value::or_null(domain, Type::Text), Value::or_null(stream, Type::Text)],
-        BATCH,
-        |row| {
-            let stored = StoredRow::of(row);
-            if stored.domain.as_deref() == Some("ets.registry") {
+/// Where an event stands in the order of domain, stream and sequence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    pub domain: String,
+    pub stream: String,
+    pub sequence: i64,
+}
+
+impl Place {
+    /// Before all that a table can hold.
+    fn first() -> Self {
+        Place { domain: String::new(), stream: String::new(), sequence: i64::MIN }
+    }
+}
+
+/// Which events to verify: of all domains, a domain or a stream, after a place.
+#[derive(Default, Clone, Copy)]
+pub struct Part<'a> {
+    pub domain: Option<&'a str>,
+    pub stream: Option<&'a str>,
+    pub after: Option<&'a Place>,
+}
+
+/// How far [`Chains::verify`] came.
+pub struct Reached {
+    /// Events verified.
+    pub events: u64,
+    /// Where to go on; none: the part is done.
+    pub next: Option<Place>,
+}
+
+/// Verifies stored events except the registry's, which [`registry`] verifies, on
+/// several threads. Each takes a run of rows that follow one another and is shown
+/// the row before them first, so that it knows the link.
+pub struct Chains<'r> {
+    verifiers: Vec<ChainVerifier<'r>>,
+}
+
+impl<'r> Chains<'r> {
+    pub fn new(ledger_id: Uuid, verified: &'r VerifiedRegistry) -> Self {
+        let threads = gucs::worker_threads().max(1);
+        Chains { verifiers: (0..threads).map(|_| ChainVerifier::judging_by(ledger_id, verified)).collect() }
+    }
+
+    /// Verifies the part's events in the order of domain, stream and sequence, at
+    /// most about `budget` of them.
+    pub fn verify(&mut self, part: Part, budget: u64, findings: &mut Findings) -> Result<Reached> {
+        const CHUNK: usize = 2048;
+        let mut rows: Vec<StoredRow> = Vec::new();
+        // The last row of the chunk before, or the one at `after`: known already.
+        let mut before: Option<StoredRow> = None;
+        let mut reached = Reached { events: 0, next: None };
+        let mut is_first = true;
+        let each = |row: &Row| {
+            let row = StoredRow::of(row);
+            if part.domain.is_some_and(|domain| row.domain.as_deref() != Some(domain)) {
+                return Ok(false);
+            }
+            if std::mem::take(&mut is_first) && part.after.is_some() && part.after == row.place().as_ref() {
+                before = Some(row);
+                return Ok(true);
+            }
+            if row.domain.as_deref() == Some("ets.registry") && row.stream.as_deref() != Some("main") {
                 findings.add(Finding {
                     expected: Some("main".into()),
-                    actual: stored.stream.clone(),
-                    ..stored.finding(FindingClass::Tampering, "stream", "the registry has one stream, main")
+                    actual: row.stream.clone(),
+                    ..row.finding(FindingClass::Tampering, "stream", "the registry has one stream, main")
                 });
             }
-            Ok(findings.collect(|found| verifier.push_raw(&stored.raw(), found)))
+            rows.push(row);
+            let is_spent = reached.events + rows.len() as u64 >= budget;
+            if rows.len() >= CHUNK || is_spent {
+                reached.events += rows.len() as u64;
+                before = self.chunk(&mut rows, before.take(), findings)?;
+                reached.next = before.as_ref().filter(|_| is_spent).and_then(StoredRow::place);
+            }
+            Ok(reached.next.is_none() && !findings.is_full())
+        };
+        read_part(part, each)?;
+        reached.events += rows.len() as u64;
+        self.chunk(&mut rows, before, findings)?;
+        Ok(reached)
+    }
+
+    /// Verifies `rows` and empties it; answers the last of them.
+    fn chunk(
+        &mut self,
+        rows: &mut Vec<StoredRow>,
+        before: Option<StoredRow>,
+        findings: &mut Findings,
+    ) -> Result<Option<StoredRow>> {
+        const WORTH_A_THREAD: usize = 32;
+        let threads = (rows.len() / WORTH_A_THREAD).clamp(1, self.verifiers.len());
+        let size = rows.len().div_ceil(threads).max(1);
+        let mut work: Vec<Share> = Vec::new();
+        let mut known = before.as_ref();
+        for (verifier, rows) in self.verifiers.iter_mut().zip(rows.chunks(size)) {
+            work.push(Share { verifier, before: known, rows, findings: Vec::new() });
+            known = rows.last();
+        }
+        threads::each(&mut work, Share::verify);
+        let found: Vec<Finding> = work.into_iter().flat_map(|share| share.findings).collect();
+        findings.collect(|all| all.extend(found));
+        let last = rows.pop();
+        rows.clear();
+        Ok(last.or(before))
+    }
+}
+
+/// One thread's rows of a chunk.
+struct Share<'a, 'r> {
+    verifier: &'a mut ChainVerifier<'r>,
+    before: Option<&'a StoredRow>,
+    rows: &'a [StoredRow],
+    findings: Vec<Finding>,
+}
+
+impl Share<'_, '_> {
+    fn verify(&mut self) {
+        if let Some(before) = self.before {
+            // What is wrong with it has been found, or is another part's to find.
+            self.verifier.push_raw(&before.raw(), &mut Vec::new());
+        }
+        for row in self.rows {
+            self.verifier.push_raw(&row.raw(), &mut self.findings);
+        }
+    }
+}
+
+/// Reads a part's events, that at its `after` among them, for as long as `each`
+/// answers true; past the end of its domain, too.
+fn read_part(part: Part, each: impl FnMut(&Row) -> Result<bool>) -> Result<()> {
+    let start = part
+        .after
+        .cloned()
+        .unwrap_or_else(|| Place { domain: part.domain.unwrap_or_default().to_owned(), ..Place::first() });
+    db::by_index(|| match (part.domain, part.stream) {
+        (Some(domain), Some(stream)) => db::scan_while(
+            View::Query,
+            crate::select_events!(
+                "WHERE event.domain = $1 AND event.stream = $2 AND event.sequence >= $3
+                AND NOT (event.domain = 'ets.registry' AND event.stream = 'main')
+              ORDER BY event.domain, event.stream, event.sequence"
+            ),
+            &[domain.into(), stream.into(), start.sequence.into()],
+            BATCH,
+            each,
+        ),
+        _ => db::scan_while(
+            View::Query,
+            crate::select_events!(
+                "WHERE (event.domain, event.stream, event.sequence) >= ($1, $2, $3)
+                AND NOT (event.domain = 'ets.registry' AND event.stream = 'main')
+              ORDER BY event.domain, event.stream, event.sequence"
+            ),
+            &[start.domain.as_str().into(), start.stream.as_str().into(), start.sequence.into()],
+            BATCH,
+            each,
+        ),
+    })
+}
+
+/// The streams of a domain after `after` that have leaves from `from_leaf` on, each
+/// with the last place before those.
+pub fn tails(
+    domain: &str,
+    from_leaf: u64,
+    after: Option<&str>,
+    mut each: impl FnMut(&str, Place) -> Result<bool>,
+) -> Result<()> {
+    db::scan_while(
+        View::Query,
+        "SELECT tail.stream, (SELECT max(event.sequence) FROM ets.ledger_event AS event
+                               WHERE event.domain = $1 AND event.stream = tail.stream AND event.sequence < tail.first)
+           FROM (SELECT event.stream, min(event.sequence) AS first
+                   FROM ets.merkle_leaf AS leaf
+                   JOIN ets.ledger_event AS event ON event.event_id = leaf.event_id AND event.domain = leaf.domain
+                  WHERE leaf.domain = $1 AND leaf.leaf_index >= $2 AND ($3 IS NULL OR event.stream > $3)
+                  GROUP BY event.stream) AS tail
+          ORDER BY tail.stream",
+        &[domain.into(), from_leaf.into(), Value::or_null(after, Type::Text)],
+        BATCH,
+        |row| {
+            let stream = row.text(1).unwrap_or_default();
+            let sequence = row.int(2).unwrap_or(i64::MIN);
+            let place = Place { domain: domain.to_owned(), stream: stream.clone(), sequence };
+            each(&stream, place)
         },
     )
 }
@@ -280,6 +440,20 @@ impl StoredRow {
             timestamp: self.timestamp,
             registry_version: self.registry_version,
         }
+    }
+
+    /// The stream, as it is stored.
+    pub fn stream(&self) -> Option<&str> {
+        self.stream.as_deref()
+    }
+
+    /// The sequence, as it is stored.
+    pub fn sequence(&self) -> Option<i64> {
+        self.sequence
+    }
+
+    fn place(&self) -> Option<Place> {
+        Some(Place { domain: self.domain.clone()?, stream: self.stream.clone()?, sequence: self.sequence? })
     }
 
     fn finding(&self, class: FindingClass, check: &'static str, detail: &str) -> Finding {

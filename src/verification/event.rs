@@ -46,7 +46,7 @@ pub fn event(id: EventId) -> Result<Vec<Check>> {
         *canonical = failed("canonical", "the stored payload is not its canonical value");
     }
     checks.push(chain(ledger_id, &event)?);
-    let mut found = Findings { rows: Vec::new(), limit: usize::MAX };
+    let mut found = Findings::all();
     let verified = chains::registry(ledger_id, &mut found)?;
     checks.push(registry_check(&verified, &found.rows));
     checks.extend(judgement(ledger_id, &verified, &event, &found.rows));

@@ -16,20 +16,9 @@ const ON_EVENTS: [(&str, &str, i64); 4] = [
 ];
 
 /// The other tables, each with the one trigger `ets_guard`.
-const GUARDED: [&str; 12] = [
-    "ledger",
-    "stream_head",
-    "domain",
-    "schema_version",
-    "signing_key",
-    "authority_grant",
-    "local_key",
-    "merkle_leaf",
-    "merkle_tile",
-    "checkpoint",
-    "domain_root",
-    "seal_position",
-];
+pub fn guarded_tables() -> impl Iterator<Item = &'static str> {
+    include_str!("../../sql/guarded_tables.txt").lines()
+}
 
 /// The event triggers of `sql/arm.sql`, which call `ets.ddl_guard`.
 const ON_DDL: [&str; 2] = ["ets_ddl_start", "ets_ddl_end"];
@@ -61,9 +50,8 @@ struct Trigger {
 pub fn verify(findings: &mut Findings) -> Result<()> {
     let triggers = triggers()?;
     let on_events = ON_EVENTS.iter().map(|(name, function, kind)| ("ledger_event", *name, *function, *kind));
-    let on_others = GUARDED
-        .iter()
-        .map(|table| (*table, "ets_guard", "guard", BEFORE | INSERT | UPDATE | DELETE | TRUNCATE));
+    let on_others = guarded_tables()
+        .map(|table| (table, "ets_guard", "guard", BEFORE | INSERT | UPDATE | DELETE | TRUNCATE));
     for (table, name, function, kind) in on_events.chain(on_others) {
         let found = triggers.iter().find(|trigger| trigger.table == table && trigger.name == name);
         let problem = match found {

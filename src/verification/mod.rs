@@ -12,9 +12,13 @@ mod chains;
 mod checkpoints;
 mod event;
 mod guards;
+mod plan;
 mod projections;
 mod states;
 mod trees;
+mod work;
+
+use std::collections::{BTreeMap, HashSet};
 
 use ets_core::name::{DomainName, MAIN, StreamName};
 use ets_core::verify::{Finding, FindingClass};
@@ -27,34 +31,11 @@ use crate::error::Result;
 use crate::ledger;
 
 pub use event::event;
+pub use guards::guarded_tables;
+pub use plan::{Plan, ScanPosition, Scope};
 pub use states::replay;
-
-/// What is wrong with the ledger, at most `limit` findings: with one domain and
-/// what it is judged by, or with all of it.
-///
-/// # Errors
-/// ET013 before there is a ledger, ET011 for an unknown domain.
-pub fn ledger(domain: Option<&DomainName>, limit: usize) -> Result<Vec<Finding>> {
-    let ledger_id = ledger_id()?;
-    let mut findings = Findings { rows: Vec::new(), limit };
-    let verified = chains::registry(ledger_id, &mut findings)?;
-    if let Some(domain) = domain {
-        let is_registered =
-            verified.registry.as_ref().is_none_or(|registry| registry.domain(domain.as_str()).is_some());
-        if !is_registered && !chains::has_events(domain, None)? {
-            return Err(no_domain(domain));
-        }
-    }
-    let name = domain.map(DomainName::as_str);
-    chains::streams(ledger_id, &verified, name, None, &mut findings)?;
-    chains::heads(ledger_id, name, None, &mut findings)?;
-    chains::ids_in_two_domains(name, &mut findings)?;
-    projections::compare(&verified, &mut findings)?;
-    trees::verify(&verified, name, &mut findings)?;
-    checkpoints::verify(&verified, &mut findings)?;
-    guards::verify(&mut findings)?;
-    Ok(findings.rows)
-}
+pub use trees::Walked;
+pub use work::{Task, Work};
 
 /// What is wrong with one stream.
 ///
@@ -62,7 +43,7 @@ pub fn ledger(domain: Option<&DomainName>, limit: usize) -> Result<Vec<Finding>>
 /// ET013 before there is a ledger, ET011 for an unknown domain or stream.
 pub fn stream(domain: &DomainName, stream: &StreamName) -> Result<Vec<Finding>> {
     let ledger_id = ledger_id()?;
-    let mut findings = Findings { rows: Vec::new(), limit: usize::MAX };
+    let mut findings = Findings::all();
     let verified = chains::registry(ledger_id, &mut findings)?;
     if !chains::has_events(domain, Some(stream))? && !chains::has_head(domain, stream)? {
         let is_registered =
@@ -81,34 +62,101 @@ pub fn stream(domain: &DomainName, stream: &StreamName) -> Result<Vec<Finding>> 
                  SELECT * FROM ets.verify_ledger('ets.registry') says where",
             ));
         }
-        chains::streams(ledger_id, &verified, Some(domain.as_str()), Some(stream.as_str()), &mut findings)?;
+        let part = chains::Part { domain: Some(domain.as_str()), stream: Some(stream.as_str()), after: None };
+        chains::Chains::new(ledger_id, &verified).verify(part, u64::MAX, &mut findings)?;
     }
     chains::heads(ledger_id, Some(domain.as_str()), Some(stream.as_str()), &mut findings)?;
     Ok(findings.rows)
 }
 
 /// What was found so far.
-struct Findings {
-    rows: Vec<Finding>,
-    limit: usize,
+pub struct Findings {
+    /// Those that are kept.
+    pub rows: Vec<Finding>,
+    /// All of them.
+    pub count: u64,
+    keep: Keep,
+    /// How many are kept of each domain.
+    kept: BTreeMap<Option<String>, usize>,
+    /// Schemas whose rules were said not to be evaluated: once is enough.
+    said: HashSet<String>,
+}
+
+/// Which findings are kept.
+#[derive(Clone, Copy)]
+enum Keep {
+    All,
+    /// So many; whoever looks for more may stop.
+    First(usize),
+    /// So many of each domain; the others are counted.
+    OfEachDomain(usize),
 }
 
 impl Findings {
-    fn add(&mut self, finding: Finding) {
-        if !self.is_full() {
+    /// Keeps every finding.
+    pub fn all() -> Self {
+        Findings::keeping(Keep::All)
+    }
+
+    /// Keeps the first `limit`, after which nothing more need be looked for.
+    pub fn first(limit: usize) -> Self {
+        Findings::keeping(Keep::First(limit))
+    }
+
+    /// Keeps `limit` of each domain and counts the others. Of some domains,
+    /// `kept` are kept elsewhere already.
+    pub fn of_each_domain(limit: usize, kept: BTreeMap<Option<String>, usize>) -> Self {
+        Findings { kept, ..Findings::keeping(Keep::OfEachDomain(limit)) }
+    }
+
+    /// Keeps none.
+    fn ignored() -> Self {
+        Findings::first(0)
+    }
+
+    fn keeping(keep: Keep) -> Self {
+        Findings { rows: Vec::new(), count: 0, keep, kept: BTreeMap::new(), said: HashSet::new() }
+    }
+
+    /// Takes a finding.
+    pub fn add(&mut self, finding: Finding) {
+        if finding.class == FindingClass::Unverifiable
+            && finding.check == "rules"
+            && !self.said.insert(finding.detail.clone())
+        {
+            return;
+        }
+        self.count += 1;
+        let has_room = match self.keep {
+            Keep::All => true,
+            Keep::First(limit) => self.rows.len() < limit,
+            Keep::OfEachDomain(limit) => {
+                let kept = self.kept.entry(finding.domain.clone()).or_default();
+                *kept += 1;
+                *kept <= limit
+            }
+        };
+        if has_room {
             self.rows.push(finding);
         }
     }
 
-    /// Lets ets-core add findings; whether there is room for more.
+    /// Lets ets-core add findings; whether more need be looked for.
     fn collect(&mut self, add: impl FnOnce(&mut Vec<Finding>)) -> bool {
-        add(&mut self.rows);
-        self.rows.truncate(self.limit);
+        let mut found = Vec::new();
+        add(&mut found);
+        found.into_iter().for_each(|finding| self.add(finding));
         !self.is_full()
     }
 
-    fn is_full(&self) -> bool {
-        self.rows.len() >= self.limit
+    /// Whether one names this domain.
+    pub fn names_domain(&self, domain: &str) -> bool {
+        self.kept.contains_key(&Some(domain.to_owned()))
+    }
+
+    /// Whether nothing more need be looked for.
+    pub fn is_full(&self) -> bool {
+        matches!(self.keep, Keep::First(limit) if self.rows.len() >= limit)
     }
 }
 
@@ -141,7 +189,7 @@ fn clipped(text: &str) -> String {
 ///
 /// # Errors
 /// ET013 before there is a ledger.
-fn ledger_id() -> Result<Uuid> {
+pub fn ledger_id() -> Result<Uuid> {
     if !ledger::exists() {
         return Err(ledger::not_initialised());
     }

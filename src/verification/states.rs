@@ -18,7 +18,7 @@ use crate::value;
 /// What a replay has shown.
 pub struct ReplayedStates {
     /// What is wrong, in the order of domains, streams and sequences.
-    pub findings: Vec<Finding>,
+    pub findings: Findings,
     /// The state roots of the domains all of whose states are known, in the order
     /// of the names' bytes.
     pub state_roots: Vec<(DomainName, Digest)>,
@@ -33,11 +33,10 @@ pub struct ReplayedStates {
 /// # Errors
 /// ET013 before there is a ledger, ET011 for an unknown domain.
 pub fn replay(domain: Option<&DomainName>, limit: usize) -> Result<ReplayedStates> {
-    let mut findings = Findings { rows: Vec::new(), limit };
+    let mut findings = Findings::first(limit);
     // Judged by the registry's own verified events, not by what the gate knows.
-    let verified = chains::registry(ledger_id()?, &mut findings)?;
-    findings.rows.clear();
-    let mut replayed = ReplayedStates { findings: Vec::new(), state_roots: Vec::new(), events: 0 };
+    let verified = chains::registry(ledger_id()?, &mut Findings::ignored())?;
+    let (mut state_roots, mut events) = (Vec::new(), 0);
     let Some(registry) = verified.registry.as_ref().filter(|_| verified.damaged_from.is_none()) else {
         findings.add(finding(
             FindingClass::Unverifiable,
@@ -45,8 +44,7 @@ pub fn replay(domain: Option<&DomainName>, limit: usize) -> Result<ReplayedState
             "the registry is damaged: schemas and reducers are not known; \
              SELECT * FROM ets.verify_ledger('ets.registry') says where",
         ));
-        replayed.findings = findings.rows;
-        return Ok(replayed);
+        return Ok(ReplayedStates { findings, state_roots, events });
     };
     let domains: Vec<DomainName> = match domain {
         Some(domain) if registry.domain(domain.as_str()).is_none() => return Err(no_domain(domain)),
@@ -54,12 +52,11 @@ pub fn replay(domain: Option<&DomainName>, limit: usize) -> Result<ReplayedState
         None => registry.domains_at(registry.version()),
     };
     for domain in domains {
-        let (root, events) = one_domain(registry, &domain, &mut findings)?;
-        replayed.events += events;
-        replayed.state_roots.extend(root.map(|root| (domain, root)));
+        let (root, passed) = one_domain(registry, &domain, &mut findings)?;
+        events += passed;
+        state_roots.extend(root.map(|root| (domain, root)));
     }
-    replayed.findings = findings.rows;
-    Ok(replayed)
+    Ok(ReplayedStates { findings, state_roots, events })
 }
 
 /// The domain's state root, if all its states are known, and the number of events.

@@ -7,49 +7,76 @@
 
 use ets_core::event::EventId;
 use ets_core::hash::{Digest, EMPTY_ROOT};
-use ets_core::merkle::{Frontier, TILE_WIDTH, hashes_from_bytes, shape};
+use ets_core::merkle::{Frontier, TILE_WIDTH, TreeError, hashes_from_bytes, shape};
 use ets_core::name::{DomainName, REGISTRY};
 use ets_core::registry::Registry;
-use ets_core::verify::{Finding, FindingClass, VerifiedRegistry, late_authority};
+use ets_core::verify::{Finding, FindingClass, RawEvent, Rehashed, late_authority, rehash};
 use uuid::Uuid;
 
-use super::chains::BATCH;
+use super::chains::{BATCH, StoredRow};
 use super::{Findings, clipped, finding};
 use crate::db::{self, Row, View};
-use crate::error::Result;
-use crate::rows;
+use crate::error::{Error, Result};
+use crate::seal::StoredTiles;
 use crate::value::{Type, Value};
+use crate::{gucs, threads};
 
-/// Verifies the trees of all domains, or of one, and that what the last seal saw
-/// is in them.
-pub fn verify(verified: &VerifiedRegistry, domain: Option<&str>, findings: &mut Findings) -> Result<()> {
-    let domains = db::query(
+/// The domains that have a leaf, a tile or a root, whatever they are called.
+pub fn domains() -> Result<Vec<String>> {
+    db::query(
         View::Query,
-        "SELECT each.domain FROM (
-             SELECT root.domain FROM ets.domain_root AS root UNION
-             SELECT leaf.domain FROM ets.merkle_leaf AS leaf UNION
-             SELECT tile.domain FROM ets.merkle_tile AS tile) AS each
-          WHERE $1 IS NULL OR each.domain = $1
-          ORDER BY each.domain",
-        &[Value::or_null(domain, Type::Text)],
+        "SELECT root.domain FROM ets.domain_root AS root UNION
+         SELECT leaf.domain FROM ets.merkle_leaf AS leaf UNION
+         SELECT tile.domain FROM ets.merkle_tile AS tile
+          ORDER BY domain",
+        &[],
         |row| Ok(row.text(1).unwrap_or_default()),
-    )?;
-    // What a damaged registry denies may have been right.
-    let registry = verified.registry.as_ref().filter(|_| verified.damaged_from.is_none());
-    for name in domains {
-        match name.parse::<DomainName>() {
-            Ok(domain) => Tree::load(&domain, registry)?.verify(findings)?,
-            Err(error) => findings.add(Finding {
-                domain: Some(clipped(&name)),
+    )
+}
+
+/// A part of a tree to verify.
+pub struct Part<'a> {
+    pub domain: &'a str,
+    /// The first leaf.
+    pub from: u64,
+    /// The leaf to stop before; none: to the tree's end, and that nothing is behind it.
+    pub to: Option<u64>,
+    /// Whether each payload is hashed, too. Else the row's header is all that counts.
+    pub with_payloads: bool,
+    /// Judges what had lost its authority by the time of its seal; none: not judged.
+    pub registry: Option<&'a Registry>,
+}
+
+/// What came of a part.
+#[derive(Default)]
+pub struct Walked {
+    /// Leaves verified.
+    pub events: u64,
+    /// The leaf to go on with; none: the part is done.
+    pub next: Option<u64>,
+    /// The size and root at the last checkpoint that has one.
+    pub tree_size: u64,
+    pub stored_root: Option<Vec<u8>>,
+    /// The root that the rows make; none unless the walk came to the end and
+    /// every leaf had its event.
+    pub rebuilt_root: Option<Digest>,
+    /// The first leaf that is not what was sealed, and its event.
+    pub first_bad: Option<(u64, Option<Uuid>)>,
+}
+
+/// Verifies a part of a domain's tree, about `budget` leaves at most: each row
+/// against its leaf, the leaves against the tiles and every root sealed there.
+pub fn walk(part: &Part, budget: u64, findings: &mut Findings) -> Result<Walked> {
+    match part.domain.parse::<DomainName>() {
+        Ok(domain) => Tree::load(&domain, part, findings)?.walk(budget, findings),
+        Err(error) => {
+            findings.add(Finding {
+                domain: Some(clipped(part.domain)),
                 ..finding(FindingClass::Seal, "domain", format!("a tree of no domain: {error}"))
-            }),
-        }
-        if findings.is_full() {
-            return Ok(());
+            });
+            Ok(Walked::default())
         }
     }
-    in_two_leaves(domain, findings)?;
-    unsealed(domain, findings)
 }
 
 /// A root that was sealed: of the tree's first `tree_size` leaves.
@@ -64,8 +91,11 @@ struct Sealed {
 
 struct Tree<'a> {
     domain: &'a DomainName,
-    registry: Option<&'a Registry>,
-    /// By size. A domain has as many as seals found something new in it.
+    part: &'a Part<'a>,
+    /// The part's first leaf.
+    from: u64,
+    /// By size, none smaller than that. A domain has as many as seals found
+    /// something new in it.
     sealed: Vec<Sealed>,
     next_sealed: usize,
     /// The size at the last checkpoint.
@@ -78,20 +108,74 @@ struct Tree<'a> {
     last_id: Option<EventId>,
     /// From some leaf on nothing is known: it has neither a row nor a stored hash.
     is_broken: bool,
+    /// Whether every leaf so far was made from its row.
+    is_rebuilt: bool,
+    first_bad: Option<(u64, Option<Uuid>)>,
+}
+
+/// A row of `ets.merkle_leaf`, with its event if there is one.
+struct StoredLeaf {
+    place: i64,
+    event_id: Option<Uuid>,
+    row: Option<StoredRow>,
+    /// What the event's row makes, and what is wrong with it.
+    made: Option<Rehashed>,
+    findings: Vec<Finding>,
+}
+
+impl StoredLeaf {
+    fn of(row: &Row) -> Self {
+        StoredLeaf {
+            place: row.int(14).unwrap_or(-1),
+            event_id: row.uuid(1).map(Uuid::from_bytes),
+            row: (row.bool(15) == Some(true)).then(|| StoredRow::of(row)),
+            made: None,
+            findings: Vec::new(),
+        }
+    }
+
+    fn make(&mut self, with_payload: bool) {
+        let Some(row) = &self.row else { return };
+        self.made = if with_payload {
+            rehash(&row.raw(), &mut self.findings)
+        } else {
+            // What is no event at all is found where the chains are verified.
+            let header =
+                RawEvent { payload: Some("null"), ..row.raw() }.parse().ok().map(|event| event.header);
+            header.map(|header| Rehashed { leaf: header.leaf_hash(), header })
+        };
+    }
 }
 
 impl<'a> Tree<'a> {
-    fn load(domain: &'a DomainName, registry: Option<&'a Registry>) -> Result<Self> {
+    fn load(domain: &'a DomainName, part: &'a Part<'a>, findings: &mut Findings) -> Result<Self> {
+        let mut tiles = StoredTiles { domain, view: View::Query };
+        let (from, edge) = match Frontier::load(&mut tiles, part.from) {
+            Ok(edge) => (part.from, edge),
+            Err(TreeError::Source(Error::Postgres)) => return Err(Error::Postgres),
+            Err(error) => {
+                let detail = format!(
+                    "the tiles up to leaf {} cannot be read: {}",
+                    part.from,
+                    crate::seal::tree_error(domain, error)
+                );
+                findings.add(Finding {
+                    domain: Some(domain.to_string()),
+                    ..finding(FindingClass::Seal, "tile", detail)
+                });
+                (0, Frontier::default())
+            }
+        };
         let sealed: Vec<Sealed> = db::query(
             View::Query,
             "SELECT each.tree_size, each.root_hash, each.checkpoint_id, before.tree_size
                FROM (SELECT root.tree_size, root.root_hash, min(root.checkpoint_id) AS checkpoint_id
-                       FROM ets.domain_root AS root WHERE root.domain = $1
+                       FROM ets.domain_root AS root WHERE root.domain = $1 AND root.tree_size >= $3
                       GROUP BY root.tree_size, root.root_hash) AS each
                LEFT JOIN ets.domain_root AS before
                  ON before.checkpoint_id = each.checkpoint_id - 1 AND before.domain = $2
               ORDER BY each.tree_size, each.checkpoint_id",
-            &[domain.as_str().into(), REGISTRY.into()],
+            &[domain.as_str().into(), REGISTRY.into(), from.into()],
             |row| {
                 let count = |column| row.int(column).and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
                 Ok(Sealed {
@@ -104,62 +188,115 @@ impl<'a> Tree<'a> {
         )?;
         Ok(Tree {
             domain,
-            registry,
-            tree_size: sealed.last().map_or(0, |last| last.tree_size),
+            part,
+            from,
+            tree_size: sealed.last().map_or(from, |last| last.tree_size),
             sealed,
             next_sealed: 0,
-            from_rows: Frontier::default(),
-            from_tiles: Frontier::default(),
+            from_rows: edge.clone(),
+            from_tiles: edge,
             leaves: None,
             last_id: None,
             is_broken: false,
+            is_rebuilt: true,
+            first_bad: None,
         })
     }
 
-    fn verify(mut self, findings: &mut Findings) -> Result<()> {
+    fn walk(mut self, budget: u64, findings: &mut Findings) -> Result<Walked> {
+        let end = self.part.to.unwrap_or(u64::MAX);
+        let stop = self.from.saturating_add(budget.max(1));
+        // The last part looks behind the end, where nothing may be.
+        let to = if stop < end.min(self.tree_size) { stop } else { end };
         self.check_roots(findings);
-        db::scan_while(
-            View::Query,
-            "SELECT leaf.event_id, event.domain, event.stream, event.sequence, NULL::pg_catalog.jsonb,
-                    event.schema_version, event.key_id, event.public_key, event.previous_hash,
-                    event.current_hash, event.signature, event.timestamp, event.registry_version,
-                    leaf.leaf_index, event.event_id IS NOT NULL
-               FROM ets.merkle_leaf AS leaf
-               LEFT JOIN ets.ledger_event AS event
-                 ON event.event_id = leaf.event_id AND event.domain = leaf.domain
-              WHERE leaf.domain = $1
-              ORDER BY leaf.leaf_index",
-            &[self.domain.as_str().into()],
-            BATCH,
-            |row| {
-                self.row(row, findings)?;
-                Ok(!findings.is_full())
-            },
-        )?;
-        if findings.is_full() {
-            return Ok(());
+        self.read(to, findings)?;
+        let mut walked = Walked { tree_size: self.tree_size, ..Walked::default() };
+        if !findings.is_full() {
+            self.fill(to.min(self.tree_size), findings)?;
+            if to == u64::MAX {
+                if !self.is_broken {
+                    self.check_tiles(true, findings)?;
+                }
+                self.further_tiles(findings)?;
+                walked.rebuilt_root = (self.is_rebuilt && !self.is_broken).then(|| self.from_rows.root());
+            }
+            walked.next = (to < end).then_some(to);
         }
-        self.fill(self.tree_size, findings)?;
-        if !self.is_broken {
-            self.check_tiles(true, findings)?;
-        }
-        self.further_tiles(findings)
+        walked.events = self.size() - self.from;
+        walked.stored_root = self.sealed.pop().map(|last| last.root);
+        walked.first_bad = self.first_bad;
+        Ok(walked)
     }
 
-    /// The next row of `ets.merkle_leaf`, with its event if there is one.
-    fn row(&mut self, row: &Row, findings: &mut Findings) -> Result<()> {
-        let event_id = row.uuid(1).map(Uuid::from_bytes);
-        let place = row.int(14).unwrap_or(-1);
+    /// Reads the leaves up to `to`; makes them from their rows on several threads.
+    fn read(&mut self, to: u64, findings: &mut Findings) -> Result<()> {
+        const CHUNK: usize = 4096;
+        let with_payloads = self.part.with_payloads;
+        let (domain, from) = (self.domain, self.from);
+        let mut chunk: Vec<StoredLeaf> = Vec::new();
+        db::by_index(|| {
+            db::scan_while(
+                View::Query,
+                "SELECT leaf.event_id, event.domain, event.stream, event.sequence,
+                        CASE WHEN $4 THEN event.payload END,
+                        event.schema_version, event.key_id, event.public_key, event.previous_hash,
+                        event.current_hash, event.signature, event.timestamp, event.registry_version,
+                        leaf.leaf_index, event.event_id IS NOT NULL
+                   FROM ets.merkle_leaf AS leaf
+                   LEFT JOIN ets.ledger_event AS event
+                     ON event.event_id = leaf.event_id AND event.domain = leaf.domain
+                  WHERE leaf.domain = $1 AND leaf.leaf_index >= $2 AND leaf.leaf_index < $3
+                  ORDER BY leaf.leaf_index",
+                // Before leaf 0 nothing may be, either.
+                &[
+                    domain.as_str().into(),
+                    if from == 0 { Value::Int(i64::MIN) } else { from.into() },
+                    to.into(),
+                    with_payloads.into(),
+                ],
+                BATCH,
+                |row| {
+                    chunk.push(StoredLeaf::of(row));
+                    if chunk.len() >= CHUNK {
+                        self.leaves(&mut chunk, findings)?;
+                    }
+                    Ok(!findings.is_full())
+                },
+            )
+        })?;
+        if findings.is_full() { Ok(()) } else { self.leaves(&mut chunk, findings) }
+    }
+
+    fn leaves(&mut self, chunk: &mut Vec<StoredLeaf>, findings: &mut Findings) -> Result<()> {
+        const WORTH_A_THREAD: usize = 64;
+        let threads = (chunk.len() / WORTH_A_THREAD).clamp(1, gucs::worker_threads().max(1));
+        let with_payloads = self.part.with_payloads;
+        let size = chunk.len().div_ceil(threads).max(1);
+        let mut shares: Vec<&mut [StoredLeaf]> = chunk.chunks_mut(size).collect();
+        threads::each(&mut shares, |share| share.iter_mut().for_each(|leaf| leaf.make(with_payloads)));
+        for leaf in chunk.drain(..) {
+            self.leaf(leaf, findings)?;
+            if findings.is_full() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The next row of `ets.merkle_leaf`.
+    fn leaf(&mut self, leaf: StoredLeaf, findings: &mut Findings) -> Result<()> {
+        let StoredLeaf { place, event_id, row, made, findings: of_row } = leaf;
         let domain = self.domain;
         let at = |class, check, detail: String| Finding {
             domain: Some(domain.to_string()),
-            stream: row.text(3),
-            sequence: row.int(4),
+            stream: row.as_ref().and_then(|row| row.stream().map(str::to_owned)),
+            sequence: row.as_ref().and_then(StoredRow::sequence),
             event_id,
             ..finding(class, check, detail)
         };
         let index = match u64::try_from(place) {
             Ok(index) if index < self.size() => {
+                self.first_bad.get_or_insert((index, event_id));
                 findings.add(at(FindingClass::Seal, "leaf_index", format!("leaf {index} is there twice")));
                 return Ok(());
             }
@@ -171,37 +308,44 @@ impl<'a> Tree<'a> {
                 return Ok(());
             }
         };
-        let header = match row.bool(15) {
-            Some(true) => rows::header(row).ok(),
-            _ => {
-                findings.add(at(FindingClass::Seal, "leaf", format!("the event of leaf {index} is missing")));
-                None
-            }
-        };
+        self.fill(index, findings)?;
+        let is_sound = of_row.is_empty();
+        findings.collect(|all| all.extend(of_row));
+        let mut is_bad = !is_sound || row.is_none();
+        if row.is_none() {
+            findings.add(at(FindingClass::Seal, "leaf", format!("the event of leaf {index} is missing")));
+        }
         let stored = self.stored_leaf(index, findings)?;
-        let computed = header.as_ref().map(|header| header.leaf_hash());
+        let computed = made.as_ref().map(|made| made.leaf);
         if let (Some(computed), Some(stored)) = (computed, stored)
             && computed != stored
         {
-            let detail = format!("the event's header does not hash to leaf {index} as it was sealed");
-            findings.add(Finding {
-                expected: Some(stored.to_string()),
-                actual: Some(computed.to_string()),
-                ..at(FindingClass::Seal, "leaf", detail)
-            });
+            is_bad = true;
+            // A payload that does not hash has been named.
+            if is_sound {
+                let detail = format!("the event's header does not hash to leaf {index} as it was sealed");
+                findings.add(Finding {
+                    expected: Some(stored.to_string()),
+                    actual: Some(computed.to_string()),
+                    ..at(FindingClass::Seal, "leaf", detail)
+                });
+            }
         }
         let id = event_id.and_then(EventId::from_uuid);
         if self.last_id.is_some() && id <= self.last_id {
+            is_bad = true;
             let detail = format!("leaf {index} has no greater event_id than the one before it in its seal");
             findings.add(at(FindingClass::Seal, "leaf_order", detail));
         }
-        self.fill(index, findings)?;
         self.last_id = id.or(self.last_id);
-        if let (Some(registry), Some(header), Some(sealed)) =
-            (self.registry, &header, self.sealed.get(self.next_sealed))
-            && let Some(late) = late_authority(registry, header, sealed.registry_before)
+        if let (Some(registry), Some(made), Some(sealed)) =
+            (self.part.registry, &made, self.sealed.get(self.next_sealed))
+            && let Some(late) = late_authority(registry, &made.header, sealed.registry_before)
         {
             findings.add(late);
+        }
+        if is_bad {
+            self.first_bad.get_or_insert((index, event_id));
         }
         self.push(computed, stored, findings)
     }
@@ -221,6 +365,7 @@ impl<'a> Tree<'a> {
             "leaf_index",
             format!("{which} missing from ets.merkle_leaf"),
         ));
+        self.first_bad.get_or_insert((first, None));
         while self.size() < index && !self.is_broken {
             pgrx::check_for_interrupts!();
             let stored = self.stored_leaf(self.size(), findings)?;
@@ -239,6 +384,7 @@ impl<'a> Tree<'a> {
         if self.is_broken {
             return Ok(());
         }
+        self.is_rebuilt &= computed.is_some();
         let (Some(of_row), Some(of_tile)) = (computed.or(stored), stored.or(computed)) else {
             self.is_broken = true;
             let detail = format!(
@@ -373,7 +519,8 @@ fn stored_tile(domain: &DomainName, level: u8, index: u64) -> Result<Option<Vec<
     Ok(hashes.flatten())
 }
 
-fn in_two_leaves(domain: Option<&str>, findings: &mut Findings) -> Result<()> {
+/// An event has one leaf.
+pub fn in_two_leaves(domain: Option<&str>, findings: &mut Findings) -> Result<()> {
     db::scan_while(
         View::Query,
         "SELECT leaf.event_id, min(leaf.domain), count(*) FROM ets.merkle_leaf AS leaf
@@ -397,7 +544,7 @@ fn in_two_leaves(domain: Option<&str>, findings: &mut Findings) -> Result<()> {
 /// Every event that the last seal saw must have a leaf, and none that it did not
 /// see: the next seal would give it another. What a seal of another cluster saw,
 /// as after a restore, says nothing; the next seal looks at every row.
-fn unsealed(domain: Option<&str>, findings: &mut Findings) -> Result<()> {
+pub fn unsealed(domain: Option<&str>, findings: &mut Findings) -> Result<()> {
     db::scan_while(
         View::Query,
         "SELECT event.event_id, event.domain, event.stream, event.sequence, leaf.event_id IS NULL

@@ -8,7 +8,7 @@ use ets_core::event::Event;
 use ets_core::trust::TrustFile;
 use ets_core::verify::{
     ChainVerifier, Check, Finding, FindingClass, RawEvent, RegistryVerifier, Trust, Verdict,
-    VerifiedRegistry, verify_document, verify_proof_bundle, verify_stream_bundle,
+    VerifiedRegistry, rehash, verify_document, verify_proof_bundle, verify_stream_bundle,
 };
 use sample::Ledger;
 use serde_json::{Value, json};
@@ -412,6 +412,37 @@ impl Row {
     fn raw_text(&self) -> String {
         format!("{:?}", self.raw())
     }
+}
+
+/// The leaf comes from the row alone: any change of payload or header makes
+/// another, or none.
+#[test]
+fn a_rehashed_row_makes_its_leaf_only_if_nothing_was_changed() {
+    let ledger = sample::ledger();
+    let mut rows = Rows::of(&ledger);
+    for row in &rows.0 {
+        let mut findings = Vec::new();
+        let made = rehash(&row.raw(), &mut findings).unwrap();
+        assert_eq!(made.leaf, row.event.header.leaf_hash());
+        assert_eq!((made.header, findings), (row.event.header.clone(), Vec::new()));
+    }
+    let sound = rows.at("decisions", "order-42", 1).clone();
+    let leaf = sound.event.header.leaf_hash();
+    let changed = |raw: RawEvent, checks: &[&str]| {
+        let mut findings = Vec::new();
+        let made = rehash(&raw, &mut findings);
+        assert!(made.is_none_or(|made| made.leaf != leaf));
+        assert_eq!(findings.iter().map(|finding| finding.check).collect::<Vec<_>>(), checks);
+    };
+    changed(RawEvent { payload: Some("{}"), ..sound.raw() }, &["current_hash"]);
+    changed(RawEvent { payload: Some("1e400"), ..sound.raw() }, &["payload"]);
+    changed(RawEvent { registry_version: Some(99), ..sound.raw() }, &[]);
+    changed(RawEvent { sequence: None, ..sound.raw() }, &["sequence"]);
+    // The payload still makes the hash that was sealed; the row says another.
+    let mut findings = Vec::new();
+    let made = rehash(&RawEvent { current_hash: Some(&[7; 32]), ..sound.raw() }, &mut findings);
+    assert_eq!(made.map(|made| made.leaf), Some(leaf));
+    assert_eq!(findings.first().map(|finding| finding.check), Some("current_hash"));
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod judge;
 mod proof;
 mod raw;
 mod registry;
+mod rehash;
 mod rules;
 
 pub use chain::{ChainVerifier, Position};
@@ -25,6 +26,7 @@ pub use judge::late_authority;
 pub use proof::{Trust, verify_proof, verify_proof_bundle, verify_stream_bundle, verify_text};
 pub use raw::RawEvent;
 pub use registry::{RegistryVerifier, VerifiedRegistry};
+pub use rehash::{Rehashed, rehash};
 
 use std::fmt;
 
