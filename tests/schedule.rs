@@ -50,10 +50,12 @@ fn a_scheduled_seal_happens_and_a_tampering_becomes_a_finding() {
     let runs = "SELECT count(DISTINCT check_name) = 2 FROM ets.verification_run WHERE verdict = 'MISMATCH'";
     let mut told = Vec::new();
     loop {
-        let mut waiting = client.notifications();
-        let mut waiting = waiting.timeout_iter(Duration::from_secs(1));
-        while let Ok(Some(notification)) = waiting.next() {
-            told.push(notification.payload().to_owned());
+        {
+            let mut notifications = client.notifications();
+            let mut waiting = notifications.timeout_iter(Duration::from_secs(1));
+            while let Ok(Some(notification)) = waiting.next() {
+                told.push(notification.payload().to_owned());
+            }
         }
         let is_sealed: bool = client.query_one(sealed, &[&unsealed]).expect("leaf").get(0);
         let has_run: bool = client.query_one(runs, &[]).expect("runs").get(0);
