@@ -5,6 +5,9 @@
 //! before the registry's head is locked, so that nothing waits, and cancellable.
 //! What is appended meanwhile is under the structural check alone.
 
+use std::borrow::Cow;
+
+use ets_core::event::Event;
 use ets_core::name::SchemaVersion;
 use ets_core::registry::Registry;
 use ets_core::schema::{Validator, violations_json};
@@ -32,6 +35,7 @@ pub fn check(registry: &Registry, registration: &Json) -> Result<()> {
     else {
         return Ok(());
     };
+    let pointer = member("schema_pointer").and_then(Json::as_str);
     db::scan(
         View::Latest,
         crate::select_events!(
@@ -42,7 +46,10 @@ pub fn check(registry: &Registry, registration: &Json) -> Result<()> {
         BATCH,
         |row| {
             let event = rows::event(row)?;
-            let violations = validator.validate(event.payload.value());
+            let old = registry.schema(&event.header.schema_version);
+            let payload =
+                under_its_name(&event, &name, old.and_then(|old| old.schema_pointer.as_deref()), pointer);
+            let violations = validator.validate(&payload);
             if violations.is_empty() {
                 return Ok(());
             }
@@ -61,6 +68,27 @@ pub fn check(registry: &Registry, registration: &Json) -> Result<()> {
             .hint("a new version accepts whatever earlier versions of its name accepted; else choose another name"))
         },
     )
+}
+
+/// The payload as the new version has it. Where both versions have the same
+/// `schema_pointer`, each payload names its own version there.
+fn under_its_name<'a>(
+    event: &'a Event,
+    name: &SchemaVersion,
+    old_pointer: Option<&str>,
+    new_pointer: Option<&str>,
+) -> Cow<'a, Json> {
+    let payload = event.payload.value();
+    match new_pointer.filter(|pointer| old_pointer == Some(pointer)) {
+        None => Cow::Borrowed(payload),
+        Some(pointer) => {
+            let mut payload = payload.clone();
+            if let Some(own) = payload.pointer_mut(pointer) {
+                *own = name.as_str().into();
+            }
+            Cow::Owned(payload)
+        }
+    }
 }
 
 /// How many events are fetched at once.

@@ -152,6 +152,39 @@ fn an_event_that_violates_the_new_version_refuses_it() {
     assert_eq!(ledger.findings(), Vec::<String>::new());
 }
 
+/// Each version demands its own name where `schema_pointer` looks: that is no
+/// narrowing, neither of the schema nor of its history.
+#[test]
+fn versions_that_demand_their_own_name_are_compatible() {
+    let mut ledger = ledger();
+    let schema = |version: &str| {
+        person(
+            json!({"schema_version": {"const": version}, "n": {"type": "integer"}}),
+            json!(["schema_version"]),
+        )
+    };
+    let mut register = |version: &str| {
+        ledger.client.execute(
+            "SELECT ets.register_schema($1, 'd', $2, schema_pointer => '/schema_version')",
+            &[&version, &schema(version)],
+        )
+    };
+    register("named/1.0.0").expect("the first");
+    register("named/1.1.0").expect("without a history");
+    for version in ["named/1.0.0", "named/1.1.0"] {
+        let payload = json!({"schema_version": version, "n": 1});
+        ledger.client.execute("SELECT ets.append_signed($1, $2)", &[&payload, &version]).expect("an event");
+    }
+    ledger
+        .client
+        .execute(
+            "SELECT ets.register_schema('named/1.2.0', 'd', $1, schema_pointer => '/schema_version')",
+            &[&schema("named/1.2.0")],
+        )
+        .expect("with one");
+    assert_eq!(ledger.findings(), Vec::<String>::new());
+}
+
 #[test]
 fn a_diff_of_what_is_no_schema_is_refused() {
     let mut ledger = ledger();
