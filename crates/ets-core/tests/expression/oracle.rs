@@ -170,7 +170,7 @@ fn write_expression(out: &mut String, random: &mut Random, kind: Kind, depth: us
             3 => put(&[Text("("), Of(Int), Text(" / "), Of(Int), Text(")")]),
             4 => put(&[Text("("), Of(Int), Text(" % "), Of(Int), Text(")")]),
             5 => put(&[Text("-("), Of(Int), Text(")")]),
-            6 => put(&[Text("size("), Of(if pick % 2 == 0 { List } else { Str }), Text(")")]),
+            6 => put(&[Text("size("), Of(if pick.is_multiple_of(2) { List } else { Str }), Text(")")]),
             7 => put(&[Of(List), Text("["), Of(Int), Text("]")]),
             _ => put(&[Text("("), Of(Bool), Text(" ? "), Of(Int), Text(" : "), Of(Int), Text(")")]),
         },
