@@ -32,9 +32,9 @@ bench_replay() {
   say ""
   say "| over the same rows | seconds | events/s | to the plain read |"
   say "|---|--:|--:|--:|"
-  row 'plain \`SELECT count(*)\` with jsonb access' "$(median "${read[@]}")"
-  row '\`ets.replay(…, verify_signatures => false)\`: hashes, links, rules, states' "$(median "${replay[@]}")"
-  row '\`ets.replay(…)\`: and every signature' "$(median "${verified[@]}")"
+  row 'plain `SELECT count(*)` with jsonb access' "$(median "${read[@]}")"
+  row '`ets.replay(…, verify_signatures => false)`: hashes, links, rules, states' "$(median "${replay[@]}")"
+  row '`ets.replay(…)`: and every signature' "$(median "${verified[@]}")"
 }
 
 row() {
