@@ -177,8 +177,9 @@ CREATE OR REPLACE VIEW ets.status AS
               WHEN run.verdict = 'MISMATCH' THEN 'failed'
               WHEN run.verdict = 'UNVERIFIABLE' THEN 'warning'
               ELSE 'ok' END,
-         coalesce(pg_catalog.concat(run.verdict, ', ', pg_catalog.date_trunc('second', pg_catalog.now() - run.finished_at), ' ago, ',
-           run.events, ' events in ', run.working_time), 'none yet'),
+         CASE WHEN run.run_id IS NULL THEN 'none yet'
+              ELSE pg_catalog.concat(run.verdict, ', ', pg_catalog.date_trunc('second', pg_catalog.now() - run.finished_at), ' ago, ',
+                     run.events, ' events in ', run.working_time) END,
          (SELECT pg_catalog.concat('run ', open.run_id, ' is unfinished: ', open.events, ' events so far')
             FROM ets.verification_run AS open
            WHERE open.check_name = due.check_name AND open.verdict IS NULL ORDER BY open.run_id DESC LIMIT 1)
