@@ -83,7 +83,8 @@ impl<'a> Subject<'a> {
             .map_err(|error| error.with_detail_member("schema_version", self.schema.name.as_str().into()))
     }
 
-    /// Whether step 7 has anything to do that moves or needs no state.
+    /// Whether there are rules that only step 7 can judge: they mention `state` or
+    /// `event.sequence`.
     pub fn needs_head(&self) -> bool {
         self.compiled.rules.needs_head()
     }
