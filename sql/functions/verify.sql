@@ -18,6 +18,12 @@ CREATE FUNCTION ets.verify_bundle(bundle json)
   AS 'MODULE_PATHNAME', 'ets_verify_bundle';
 COMMENT ON FUNCTION ets.verify_bundle(json) IS 'Every check of a proof bundle or stream bundle of any ledger; trust_root is NULL, since it is the bundle''s own';
 
+CREATE FUNCTION ets.verify_checkpoint(note text)
+  RETURNS TABLE (check_name text, passed boolean, detail text)
+  LANGUAGE c STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+  AS 'MODULE_PATHNAME', 'ets_verify_checkpoint';
+COMMENT ON FUNCTION ets.verify_checkpoint(text) IS 'Whether the ledger still continues a checkpoint note that was kept elsewhere: what finds a rewritten history, a missing tail and an older copy';
+
 CREATE FUNCTION ets.verify_chain(domain text, stream text) RETURNS SETOF ets.finding_info
   LANGUAGE c STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
   AS 'MODULE_PATHNAME', 'ets_verify_chain';

@@ -5,18 +5,22 @@ use ets_core::bundle::FormatError;
 use ets_core::bundle::Proof;
 use ets_core::event::{DocumentError, Event};
 use ets_core::name::{DomainName, StreamName};
-use ets_core::verify::{self, Check, Finding, Trust};
+use ets_core::verify::{self, Check, Finding, KeptCheckpoint, Trust};
 use serde_json::json;
 
+use crate::api::forest;
+use crate::db::View;
 use crate::error::{Error, Result, sqlstate};
 use crate::function::{Call, Rows};
+use crate::seal::{self, StoredTiles};
 use crate::value::{Type, Value};
-use crate::verification;
+use crate::{ledger, verification};
 
 crate::sql_functions! {
     ets_verify_event pg_finfo_ets_verify_event => verify_event;
     ets_verify_document pg_finfo_ets_verify_document => verify_document;
     ets_verify_bundle pg_finfo_ets_verify_bundle => verify_bundle;
+    ets_verify_checkpoint pg_finfo_ets_verify_checkpoint => verify_checkpoint;
     ets_verify_chain pg_finfo_ets_verify_chain => verify_chain;
 }
 
@@ -35,6 +39,23 @@ fn verify_document(call: &Call) -> Result<Rows> {
 fn verify_bundle(call: &Call) -> Result<Rows> {
     let proof = Proof::parse(&call.required_text(0, "bundle")?).map_err(no_bundle)?;
     checks(call, &verify::verify_proof(&proof, &Trust::Nothing))
+}
+
+/// A checkpoint note that somebody kept, held against the ledger as it is now.
+///
+/// # Errors
+/// 22023 if it is no checkpoint note of this ledger.
+fn verify_checkpoint(call: &Call) -> Result<Rows> {
+    let note = call.required_text(0, "note")?;
+    let kept = KeptCheckpoint::parse(&note, &*ledger::registry(View::Query)?).map_err(|error| {
+        Error::parameter("note", format_args!("is no checkpoint note of this ledger: {error}"))
+    })?;
+    let domain = &kept.root.domain;
+    let sealed = match seal::last_checkpoint(View::Query)? {
+        Some(last) => forest::tree_size(View::Query, last.checkpoint_id, domain)?,
+        None => 0,
+    };
+    checks(call, &kept.verify(sealed, &mut StoredTiles { domain, view: View::Query })?)
 }
 
 fn verify_chain(call: &Call) -> Result<Rows> {

@@ -302,6 +302,11 @@ impl Registry {
         self.server_keys.iter().rev().find(|(since, _)| *since <= version).map(|(_, key_id)| key_id)
     }
 
+    /// Every key that is or was the server's, the first one first.
+    pub fn server_keys(&self) -> impl Iterator<Item = &KeyId> {
+        self.server_keys.iter().map(|(_, key_id)| key_id)
+    }
+
     /// Whether a key is root at a registry version: live, with a grant over
     /// `ets.registry` with `*` and `*`. Its validity in time is not looked at.
     pub fn is_root(&self, key_id: &KeyId, at_version: u64) -> bool {
