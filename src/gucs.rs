@@ -10,6 +10,9 @@ use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};
 /// Where the secret keys lie. Only postgresql.conf sets it: who could point it
 /// elsewhere could make the server sign with another key.
 static SERVER_KEY_DIRECTORY: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+/// Where each seal writes what it sealed. Only postgresql.conf sets it: who could
+/// point it elsewhere could hide that a data directory went back.
+static HIGH_WATER_DIRECTORY: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 /// How far a client's event_id may be from now.
 static MAX_CLOCK_SKEW: GucSetting<i32> = GucSetting::<i32>::new(300);
 /// The largest payload that an append may have, in bytes of its canonical text.
@@ -51,10 +54,16 @@ pub fn max_clock_skew_millis() -> u64 {
 
 /// `ets.server_key_directory`, if it is set.
 pub fn server_key_directory() -> Option<String> {
-    SERVER_KEY_DIRECTORY
-        .get()
-        .and_then(|directory| directory.into_string().ok())
-        .filter(|directory| !directory.is_empty())
+    directory(&SERVER_KEY_DIRECTORY)
+}
+
+/// `ets.high_water_directory`, if it is set.
+pub fn high_water_directory() -> Option<String> {
+    directory(&HIGH_WATER_DIRECTORY)
+}
+
+fn directory(setting: &GucSetting<Option<CString>>) -> Option<String> {
+    setting.get().and_then(|directory| directory.into_string().ok()).filter(|directory| !directory.is_empty())
 }
 
 /// Makes the settings known to Postgres.
@@ -66,6 +75,14 @@ pub fn register() {
         &SERVER_KEY_DIRECTORY,
         GucContext::Sighup,
         GucFlags::SUPERUSER_ONLY,
+    );
+    GucRegistry::define_string_guc(
+        c"ets.high_water_directory",
+        c"Directory outside the data directory where each seal writes what it sealed.",
+        c"By this file a data directory that was put back to an earlier moment is found out. Unset: none is written.",
+        &HIGH_WATER_DIRECTORY,
+        GucContext::Sighup,
+        GucFlags::default(),
     );
     GucRegistry::define_int_guc(
         c"ets.max_clock_skew",

@@ -18,6 +18,7 @@ mod gate;
 mod gucs;
 mod head_row;
 mod heads;
+mod high_water;
 mod history;
 mod keys;
 mod ledger;

@@ -5,6 +5,7 @@
 //! batch is begun ([`begin`]), [`advance`]d and [`finish`]ed; its row says what is
 //! left to do. On a standby, or in a read-only transaction, nothing is recorded.
 
+mod restoration;
 mod statement;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -172,15 +173,16 @@ pub fn advance(run_id: i64, since: Timestamp, done: &Done, tasks: &VecDeque<Task
 
 /// Ends a run: its verdict, its statement, a WARNING unless it is MATCH.
 pub fn finish(run_id: i64, state_roots: &[(DomainName, Digest)]) -> Result<Verdict> {
-    let (counted, kept, unverifiable, check) = db::first(
+    let (counted, kept, unverifiable, check, is_whole) = db::first(
         View::Latest,
         "SELECT run.finding_count, pg_catalog.count(finding.finding_id),
-                pg_catalog.count(*) FILTER (WHERE finding.class OPERATOR(pg_catalog.=) 'unverifiable'), run.check_name
+                pg_catalog.count(*) FILTER (WHERE finding.class OPERATOR(pg_catalog.=) 'unverifiable'), run.check_name,
+                NOT run.incremental AND run.domain IS NULL
            FROM ets.verification_run AS run
            LEFT JOIN ets.finding AS finding ON finding.last_run_id OPERATOR(pg_catalog.=) run.run_id
           WHERE run.run_id OPERATOR(pg_catalog.=) $1 GROUP BY run.run_id",
         &[run_id.into()],
-        |row| Ok((row.int(1), row.int(2), row.int(3), row.text(4).unwrap_or_default())),
+        |row| Ok((row.int(1), row.int(2), row.int(3), row.text(4).unwrap_or_default(), row.bool(5) == Some(true))),
     )?
     .ok_or_else(lost)?;
     let counted = counted.unwrap_or(0);
@@ -197,6 +199,9 @@ pub fn finish(run_id: i64, state_roots: &[(DomainName, Digest)]) -> Result<Verdi
             &format!("{check} ended with {verdict}: {counted} findings"),
             &format!("SELECT * FROM ets.finding WHERE last_run_id = {run_id}"),
         );
+    }
+    if verdict == Verdict::Match && is_whole && check == Check::Verify.as_str() {
+        restoration::declare(run_id)?;
     }
     let statement_id = statement::declare(run_id, verdict, state_roots)?;
     db::write(

@@ -17,7 +17,7 @@ use ets_core::name::{DomainName, StreamName};
 use ets_core::time::Timestamp;
 use pgrx::pg_sys;
 
-use crate::{db, ddl_guard, ledger};
+use crate::{db, ddl_guard, high_water, ledger};
 
 /// The last event of a stream whose head this transaction has locked.
 #[derive(Debug, Clone)]
@@ -241,6 +241,7 @@ unsafe extern "C-unwind" fn transaction_ended(
         APPENDED.set(false);
         db::forget_writing();
         ddl_guard::forget_from(0);
+        high_water::transaction_ended(event == XACT_EVENT_COMMIT);
         if REGISTRY_TOUCHED.replace(false) && event != XACT_EVENT_COMMIT {
             ledger::forget();
         }

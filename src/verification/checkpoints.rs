@@ -16,6 +16,7 @@ use super::chains::BATCH;
 use super::{Findings, clipped, finding};
 use crate::db::{self, Row, View};
 use crate::error::Result;
+use crate::high_water::{self, Standing};
 
 /// Verifies the checkpoints of the numbers from `first` on. That each root is its
 /// tree's, `trees` verifies.
@@ -52,6 +53,22 @@ pub fn verify(verified: &VerifiedRegistry, first: u64, findings: &mut Findings) 
         },
     )?;
     walk.settle(findings);
+    high_water(findings)
+}
+
+/// The file outside the data directory knows no checkpoint that is not here.
+fn high_water(findings: &mut Findings) -> Result<()> {
+    let standing = high_water::standing()?;
+    let Some(problem) = standing.problem() else { return Ok(()) };
+    let class = match standing {
+        Standing::Unreadable(_) => FindingClass::Unverifiable,
+        _ => FindingClass::Seal,
+    };
+    let (expected, actual) = match standing {
+        Standing::Differs { kept, here, .. } => (Some(kept), here),
+        _ => (None, None),
+    };
+    findings.add(Finding { expected, actual, ..finding(class, "high_water", problem) });
     Ok(())
 }
 
