@@ -204,10 +204,11 @@ CREATE OR REPLACE VIEW ets.status AS
     FROM ets.open_findings
    UNION ALL
   SELECT 'origin of the data', CASE WHEN moved.place IS NULL THEN 'ok' ELSE 'warning' END,
-         CASE WHEN moved.place IS NULL THEN 'as made here' ELSE 'unverified since restore' END,
+         CASE WHEN moved.place IS NOT NULL THEN 'unverified since restore'
+              WHEN moved.from_elsewhere THEN 'verified since restore' ELSE 'as made here' END,
          'another ' || moved.place || ' than recorded: SELECT * FROM ets.verify_ledger()'
     FROM (
-      SELECT pg_catalog.string_agg(place, ', ') FILTER (WHERE NOT EXISTS (
+      SELECT pg_catalog.count(*) > 0 AS from_elsewhere, pg_catalog.string_agg(place, ', ') FILTER (WHERE NOT EXISTS (
                -- A full verification here ends it.
                SELECT FROM ets.verification_run AS run, pg_catalog.pg_control_system() AS system
                  JOIN pg_catalog.pg_database AS database ON database.datname = pg_catalog.current_database()
@@ -226,6 +227,12 @@ CREATE OR REPLACE VIEW ets.status AS
            WHERE seal_position.relation_oid <> 'ets.ledger_event'::pg_catalog.regclass
         ) AS places
     ) AS moved
+   UNION ALL
+  SELECT 'high water', CASE WHEN setting.directory IS NULL THEN 'warning' ELSE 'ok' END,
+         coalesce(setting.directory, 'not written'),
+         CASE WHEN setting.directory IS NULL
+              THEN 'set ets.high_water_directory, outside the data directory: without it nothing here tells an older copy of the data' END
+    FROM (SELECT nullif(pg_catalog.current_setting('ets.high_water_directory', true), '') AS directory) AS setting
    UNION ALL
   SELECT 'server key', CASE WHEN key.key_id IS NOT NULL AND key.revoked_at IS NULL THEN 'ok' ELSE 'warning' END,
          ledger.server_key_id,

@@ -167,6 +167,8 @@ CREATE TABLE ets.seal_position (
   snapshot           pg_snapshot NOT NULL,
   system_identifier  bigint NOT NULL,
   database_oid       oid NOT NULL,
-  relation_oid       oid NOT NULL
+  relation_oid       oid NOT NULL,
+  has_foreign_ids    boolean NOT NULL
 );
+COMMENT ON COLUMN ets.seal_position.has_foreign_ids IS 'whether rows came from another cluster, as by a restore, whose transaction_id says nothing here';
 COMMENT ON TABLE ets.seal_position IS 'What the last seal saw, so that the next finds what is new; of no meaning in another cluster';

@@ -61,6 +61,21 @@ pub fn id() -> Result<Uuid> {
     Ok(id)
 }
 
+/// Whether this is the database, of the cluster, that `ets.init` made the ledger
+/// in. After a restore into another, or `CREATE DATABASE … TEMPLATE`, it is not.
+pub fn was_made_here() -> Result<bool> {
+    let here = db::first(
+        View::Latest,
+        "SELECT true FROM ets.ledger AS ledger, pg_catalog.pg_control_system() AS system, pg_catalog.pg_database AS database
+          WHERE database.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()
+            AND ledger.system_identifier OPERATOR(pg_catalog.=) system.system_identifier
+            AND ledger.database_oid OPERATOR(pg_catalog.=) database.oid",
+        &[],
+        |_| Ok(()),
+    )?;
+    Ok(here.is_some())
+}
+
 /// What `ets.init` wrote down about the ledger.
 pub struct Announced {
     /// The ledger's id.

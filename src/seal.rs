@@ -13,7 +13,7 @@ use ets_core::checkpoint::{DomainRoot, meta_root};
 use ets_core::event::EventId;
 use ets_core::hash::{Digest, EMPTY_ROOT, SPECIFICATION_VERSION};
 use ets_core::merkle::{Frontier, Tile, TileSource, TreeError, hashes_from_bytes};
-use ets_core::name::{AUDIT, DomainName};
+use ets_core::name::DomainName;
 use ets_core::note;
 use ets_core::time::Timestamp;
 use serde_json::json;
@@ -21,7 +21,7 @@ use serde_json::json;
 use crate::db::{self, Row, View};
 use crate::error::{self, Error, Result, sqlstate};
 use crate::value::Value;
-use crate::{clock, keys, ledger, rows, transaction};
+use crate::{clock, high_water, keys, ledger, rows, transaction};
 
 /// A checkpoint's row.
 pub struct Checkpoint {
@@ -53,7 +53,7 @@ pub fn seal() -> Result<Checkpoint> {
     db::write("LOCK TABLE ets.checkpoint IN SHARE ROW EXCLUSIVE MODE", &[])?;
     db::with_latest_snapshot(|| {
         let last = last_checkpoint(View::Query)?;
-        let unsealed = Unsealed::now()?;
+        let unsealed = Unsealed::now(last.as_ref())?;
         if let Some(last) = last.as_ref().filter(|last| is_recent(last))
             && !unsealed.any_outside_audit()?
         {
@@ -95,6 +95,18 @@ pub fn checkpoint(view: View, checkpoint_id: u64) -> Result<Checkpoint> {
             .detail(json!({"checkpoint_id": checkpoint_id}))
             .hint("ets.checkpoint lists those there are; ets.seal() makes one")
     })
+}
+
+/// The MetaRoot of the checkpoint of this number, if there is one.
+pub fn meta_root_of(view: View, checkpoint_id: u64) -> Result<Option<Digest>> {
+    let root = db::first(
+        view,
+        "SELECT checkpoint.meta_root FROM ets.checkpoint AS checkpoint
+          WHERE checkpoint.checkpoint_id OPERATOR(pg_catalog.=) $1",
+        &[checkpoint_id.into()],
+        |row| Ok(row.bytes(1)),
+    )?;
+    Ok(root.flatten().and_then(|root| Digest::try_from(&root[..]).ok()))
 }
 
 /// The domain roots of a checkpoint, in the order of the names' bytes.
@@ -178,21 +190,91 @@ fn is_recent(last: &Checkpoint) -> bool {
     (0..DAY_MILLIS).contains(&age)
 }
 
+/// Headers of the rows for which a condition holds, by domain and event id.
+macro_rules! select_headers {
+    ($condition:expr) => {
+        concat!(
+            "SELECT event.event_id, event.domain, event.stream, event.sequence, NULL::pg_catalog.jsonb,
+                    event.schema_version, event.key_id, event.public_key, event.previous_hash,
+                    event.current_hash, event.signature, event.timestamp, event.registry_version
+               FROM ets.ledger_event AS event WHERE ",
+            $condition,
+            " ORDER BY event.domain USING OPERATOR(pg_catalog.<), event.event_id USING OPERATOR(pg_catalog.<)"
+        )
+    };
+}
+
+/// Whether there is a row outside `ets.audit` for which a condition holds.
+macro_rules! select_any_outside_audit {
+    ($condition:expr) => {
+        concat!(
+            "SELECT true FROM ets.ledger_event AS event
+              WHERE event.domain OPERATOR(pg_catalog.<>) 'ets.audit' AND ",
+            $condition,
+            " LIMIT 1"
+        )
+    };
+}
+
+/// The rows that a snapshot ($2, of this xmin: $1) did not see.
+macro_rules! new_since_snapshot {
+    () => {
+        "event.transaction_id OPERATOR(pg_catalog.>=) $1
+         AND NOT pg_catalog.pg_visible_in_snapshot(
+                   event.transaction_id::pg_catalog.text::pg_catalog.xid8, $2::pg_catalog.pg_snapshot)"
+    };
+}
+
+/// The rows without a leaf.
+macro_rules! without_leaf {
+    () => {
+        "NOT EXISTS (SELECT FROM ets.merkle_leaf AS leaf
+                      WHERE leaf.event_id OPERATOR(pg_catalog.=) event.event_id
+                        AND leaf.domain OPERATOR(pg_catalog.=) event.domain)"
+    };
+}
+
+/// The rows that a snapshot did not see, where others bear ids of another
+/// cluster's transactions: those that this cluster has not given yet ($3 on) are
+/// not its own, and those that it gave a second time have a leaf.
+macro_rules! new_among_foreign {
+    () => {
+        concat!(
+            new_since_snapshot!(),
+            " AND event.transaction_id OPERATOR(pg_catalog.<) $3 AND ",
+            without_leaf!()
+        )
+    };
+}
+
 /// The rows that no tree holds yet.
 struct Unsealed {
     /// What the last seal saw; none if that says nothing here, as after a restore.
-    since: Option<(i64, String)>,
+    since: Option<Since>,
     /// What this seal sees.
+    snapshot: String,
+    /// The least transaction id that this cluster has not given yet.
+    next_transaction_id: i64,
+    /// Whether rows were brought from another cluster, whose transaction ids mean
+    /// nothing here.
+    has_foreign_ids: bool,
+}
+
+/// The last seal's snapshot, and its xmin.
+struct Since {
+    xmin: i64,
     snapshot: String,
 }
 
 impl Unsealed {
-    fn now() -> Result<Self> {
+    fn now(last: Option<&Checkpoint>) -> Result<Self> {
         let position = db::first(
             View::Query,
             "SELECT pg_catalog.pg_current_snapshot()::pg_catalog.text,
+                    pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::pg_catalog.text::pg_catalog.int8,
                     position.snapshot::pg_catalog.text,
-                    pg_catalog.pg_snapshot_xmin(position.snapshot)::pg_catalog.text::pg_catalog.int8
+                    pg_catalog.pg_snapshot_xmin(position.snapshot)::pg_catalog.text::pg_catalog.int8,
+                    coalesce(position.has_foreign_ids, false)
                FROM (SELECT true) AS always
                LEFT JOIN (ets.seal_position AS position
                      JOIN pg_catalog.pg_control_system() AS system
@@ -205,73 +287,53 @@ impl Unsealed {
                       AND class.oid OPERATOR(pg_catalog.=) 'ets.ledger_event'::pg_catalog.regclass)
                  ON true",
             &[],
-            |row| Ok((row.text(1), row.text(2), row.int(3))),
+            |row| Ok((row.text(1), row.int(2), row.text(3).zip(row.int(4)), row.bool(5))),
         )?;
-        let (now, last, xmin) = position.unwrap_or_default();
-        Ok(Unsealed { since: xmin.zip(last), snapshot: now.unwrap_or_default() })
+        let (snapshot, next, since, has_foreign_ids) = position.unwrap_or_default();
+        let since = since.map(|(snapshot, xmin)| Since { xmin, snapshot });
+        // A first seal of a ledger that was made here has only rows of its own.
+        let is_first = last.is_none() && ledger::was_made_here()?;
+        Ok(Unsealed {
+            has_foreign_ids: has_foreign_ids == Some(true) || since.is_none() && !is_first,
+            since,
+            snapshot: snapshot.unwrap_or_default(),
+            next_transaction_id: next.unwrap_or(0),
+        })
     }
 
     fn any_outside_audit(&self) -> Result<bool> {
-        let found = match &self.since {
-            Some((xmin, snapshot)) => db::first(
-                View::Query,
-                "SELECT true FROM ets.ledger_event AS event
-                  WHERE event.transaction_id OPERATOR(pg_catalog.>=) $1
-                    AND NOT pg_catalog.pg_visible_in_snapshot(
-                              event.transaction_id::pg_catalog.text::pg_catalog.xid8, $2::pg_catalog.pg_snapshot)
-                    AND event.domain OPERATOR(pg_catalog.<>) $3
-                  LIMIT 1",
-                &[(*xmin).into(), snapshot.as_str().into(), AUDIT.into()],
-                |_| Ok(()),
-            )?,
-            None => db::first(
-                View::Query,
-                "SELECT true FROM ets.ledger_event AS event
-                  WHERE event.domain OPERATOR(pg_catalog.<>) $1
-                    AND NOT EXISTS (SELECT FROM ets.merkle_leaf AS leaf
-                                     WHERE leaf.event_id OPERATOR(pg_catalog.=) event.event_id
-                                       AND leaf.domain OPERATOR(pg_catalog.=) event.domain)
-                  LIMIT 1",
-                &[AUDIT.into()],
-                |_| Ok(()),
-            )?,
-        };
-        Ok(found.is_some())
+        let (sql, arguments) = self.choose([
+            select_any_outside_audit!(new_since_snapshot!()),
+            select_any_outside_audit!(new_among_foreign!()),
+            select_any_outside_audit!(without_leaf!()),
+        ]);
+        Ok(db::first(View::Query, sql, &arguments, |_| Ok(()))?.is_some())
     }
 
     /// Each new row's header, by domain and event id.
     fn each(&self, add: impl FnMut(&Row) -> Result<()>) -> Result<()> {
         const BATCH: std::ffi::c_long = 4096;
-        match &self.since {
-            Some((xmin, snapshot)) => db::scan(
-                View::Query,
-                "SELECT event.event_id, event.domain, event.stream, event.sequence, NULL::pg_catalog.jsonb,
-                        event.schema_version, event.key_id, event.public_key, event.previous_hash,
-                        event.current_hash, event.signature, event.timestamp, event.registry_version
-                   FROM ets.ledger_event AS event
-                  WHERE event.transaction_id OPERATOR(pg_catalog.>=) $1
-                    AND NOT pg_catalog.pg_visible_in_snapshot(
-                              event.transaction_id::pg_catalog.text::pg_catalog.xid8, $2::pg_catalog.pg_snapshot)
-                  ORDER BY event.domain USING OPERATOR(pg_catalog.<), event.event_id USING OPERATOR(pg_catalog.<)",
-                &[(*xmin).into(), snapshot.as_str().into()],
-                BATCH,
-                add,
-            ),
-            None => db::scan(
-                View::Query,
-                "SELECT event.event_id, event.domain, event.stream, event.sequence, NULL::pg_catalog.jsonb,
-                        event.schema_version, event.key_id, event.public_key, event.previous_hash,
-                        event.current_hash, event.signature, event.timestamp, event.registry_version
-                   FROM ets.ledger_event AS event
-                  WHERE NOT EXISTS (SELECT FROM ets.merkle_leaf AS leaf
-                                     WHERE leaf.event_id OPERATOR(pg_catalog.=) event.event_id
-                                       AND leaf.domain OPERATOR(pg_catalog.=) event.domain)
-                  ORDER BY event.domain USING OPERATOR(pg_catalog.<), event.event_id USING OPERATOR(pg_catalog.<)",
-                &[],
-                BATCH,
-                add,
-            ),
+        let (sql, arguments) = self.choose([
+            select_headers!(new_since_snapshot!()),
+            select_headers!(new_among_foreign!()),
+            select_headers!(without_leaf!()),
+        ]);
+        db::scan(View::Query, sql, &arguments, BATCH, add)
+    }
+
+    /// The statement of three that finds the new rows, with its arguments: by the
+    /// last snapshot, by it among foreign ids, or by the leaves alone.
+    fn choose(
+        &self,
+        [by_snapshot, among_foreign, by_leaves]: [&'static str; 3],
+    ) -> (&'static str, Vec<Value>) {
+        let Some(Since { xmin, snapshot }) = &self.since else { return (by_leaves, Vec::new()) };
+        let mut arguments = vec![(*xmin).into(), snapshot.as_str().into()];
+        if !self.has_foreign_ids {
+            return (by_snapshot, arguments);
         }
+        arguments.push(self.next_transaction_id.into());
+        (among_foreign, arguments)
     }
 }
 
@@ -365,8 +427,10 @@ impl Forest {
             meta_root,
             created_at: clock::now()?,
         };
+        // Compares the file with the checkpoints before this one.
+        high_water::announce(&checkpoint, &roots)?;
         write_checkpoint(&checkpoint, &roots)?;
-        write_position(&unsealed.snapshot)?;
+        write_position(unsealed)?;
         Ok(checkpoint)
     }
 }
@@ -457,17 +521,18 @@ fn write_checkpoint(checkpoint: &Checkpoint, roots: &[DomainRoot]) -> Result<()>
     Ok(())
 }
 
-fn write_position(snapshot: &str) -> Result<()> {
+fn write_position(seen: &Unsealed) -> Result<()> {
     db::write(
-        "INSERT INTO ets.seal_position (snapshot, system_identifier, database_oid, relation_oid)
+        "INSERT INTO ets.seal_position (snapshot, system_identifier, database_oid, relation_oid, has_foreign_ids)
          SELECT $1::pg_catalog.pg_snapshot, system.system_identifier, database.oid,
-                'ets.ledger_event'::pg_catalog.regclass
+                'ets.ledger_event'::pg_catalog.regclass, $2
            FROM pg_catalog.pg_control_system() AS system, pg_catalog.pg_database AS database
           WHERE database.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()
              ON CONFLICT (one) DO UPDATE SET snapshot = excluded.snapshot,
                 system_identifier = excluded.system_identifier, database_oid = excluded.database_oid,
-                relation_oid = excluded.relation_oid",
-        &[snapshot.into()],
+                relation_oid = excluded.relation_oid,
+                has_foreign_ids = seal_position.has_foreign_ids OR excluded.has_foreign_ids",
+        &[seen.snapshot.as_str().into(), seen.has_foreign_ids.into()],
     )?;
     Ok(())
 }

@@ -559,13 +559,26 @@ pub fn unsealed(domain: Option<&str>, findings: &mut Findings) -> Result<()> {
            LEFT JOIN ets.merkle_leaf AS leaf
              ON leaf.event_id = event.event_id AND leaf.domain = event.domain
           WHERE ($1 IS NULL OR event.domain = $1)
-            AND (leaf.event_id IS NULL) = (event.transaction_id > 0 AND pg_catalog.pg_visible_in_snapshot(
-                     greatest(event.transaction_id, 3)::pg_catalog.text::pg_catalog.xid8, position.snapshot))",
+            AND CASE
+                  WHEN leaf.event_id IS NULL
+                  THEN event.transaction_id <= 0
+                    OR (event.transaction_id >= pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::pg_catalog.text::pg_catalog.int8
+                        -- This transaction's own rows are visible to it, whatever its id.
+                        AND event.transaction_id IS DISTINCT FROM pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text::pg_catalog.int8)
+                    OR pg_catalog.pg_visible_in_snapshot(
+                         greatest(event.transaction_id, 3)::pg_catalog.text::pg_catalog.xid8, position.snapshot)
+                  -- Among foreign ids the seal asks for the leaf.
+                  WHEN position.has_foreign_ids THEN false
+                  ELSE event.transaction_id <= 0 OR NOT pg_catalog.pg_visible_in_snapshot(
+                         greatest(event.transaction_id, 3)::pg_catalog.text::pg_catalog.xid8, position.snapshot)
+                END",
         &[Value::or_null(domain, Type::Text)],
         BATCH,
         |row| {
             let (class, check, detail) = match row.bool(5) {
-                Some(true) => (FindingClass::Unsealed, "leaf", "the last seal saw this event, but it has no leaf"),
+                Some(true) => {
+                    (FindingClass::Unsealed, "leaf", "by its transaction_id the last seal saw this event, or no seal will, but it has no leaf")
+                }
                 _ => (
                     FindingClass::Seal,
                     "transaction_id",
