@@ -47,29 +47,14 @@ impl Cluster {
     /// does not wait for the disk: what it acknowledges need not survive.
     pub fn shared() -> &'static Cluster {
         static SHARED: OnceLock<Cluster> = OnceLock::new();
-        SHARED.get_or_init(|| Cluster::start("shared", &["fsync=off", "max_connections=200"]))
+        SHARED.get_or_init(|| {
+            Cluster::start("shared", &["fsync=off", "max_connections=200", "max_prepared_transactions=20"])
+        })
     }
 
     /// A server of this test's own, with `settings` as in postgresql.conf.
     pub fn start(name: &str, settings: &[&str]) -> Cluster {
-        static NUMBER: AtomicU32 = AtomicU32::new(1);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let folder = installation("ETS_PG_FOLDER").join(format!("{name}-{}-{number}", std::process::id()));
-        fs::create_dir(&folder).expect("a new folder for the cluster");
-        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("permissions are ours to set");
-        if let Some((user, group)) = server_user() {
-            chown(&folder, Some(user), Some(group)).expect("root may give files away");
-        }
-        let initdb = server_program("initdb")
-            .args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"])
-            .arg("--pgdata")
-            .arg(folder.join("data"))
-            .output()
-            .expect("initdb runs");
-        assert!(initdb.status.success(), "initdb: {}", String::from_utf8_lossy(&initdb.stderr));
-        let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
-        let cluster = Cluster { folder, settings, postmaster: Mutex::new(None) };
-        cluster.run();
+        let cluster = Cluster::bare(name, settings);
         let mut client = cluster.connect("postgres");
         client.batch_execute(&format!("CREATE DATABASE {TEMPLATE}")).expect("a database can be made");
         cluster
@@ -77,6 +62,32 @@ impl Cluster {
             .batch_execute("CREATE EXTENSION pg_ets")
             .expect("the extension can be created");
         cluster
+    }
+
+    /// As [`Cluster::start`], without anything of the extension in it.
+    pub fn bare(name: &str, settings: &[&str]) -> Cluster {
+        let cluster = Cluster::in_new_folder(name, settings);
+        let initdb = server_program("initdb")
+            .args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"])
+            .arg("--pgdata")
+            .arg(cluster.data())
+            .output()
+            .expect("initdb runs");
+        assert!(initdb.status.success(), "initdb: {}", String::from_utf8_lossy(&initdb.stderr));
+        cluster.run();
+        cluster
+    }
+
+    /// A folder of its own for a server whose data somebody else puts there.
+    pub(crate) fn in_new_folder(name: &str, settings: &[&str]) -> Cluster {
+        static NUMBER: AtomicU32 = AtomicU32::new(1);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let folder = installation("ETS_PG_FOLDER").join(format!("{name}-{}-{number}", std::process::id()));
+        fs::create_dir(&folder).expect("a new folder for the cluster");
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("permissions are ours to set");
+        give_to_server(&folder);
+        let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        Cluster { folder, settings, postmaster: Mutex::new(None) }
     }
 
     /// A new database with the extension and no ledger.
@@ -109,7 +120,7 @@ impl Cluster {
         let log = File::options().create(true).append(true).open(self.folder.join("server.log"));
         let log = log.expect("the log can be written");
         let mut command = server_program("postgres");
-        command.arg("-D").arg(self.folder.join("data"));
+        command.arg("-D").arg(self.data());
         command.arg("-c").arg(format!("unix_socket_directories={}", self.folder.display()));
         // A test that waits for ever shall fail instead.
         for setting in ["listen_addresses=", "statement_timeout=120s", "log_statement=none"] {
@@ -185,27 +196,14 @@ impl Cluster {
         }
     }
 
-    /// Dumps a database and restores it into a new one, which is made with
-    /// `options`, such as another locale; the new one's name.
-    pub fn copy_by_dump(&self, database: &str, options: &str) -> String {
-        let copy = format!("{database}_copy");
-        self.connect("postgres")
-            .batch_execute(&format!("CREATE DATABASE {copy} TEMPLATE template0 {options}"))
-            .expect("a database");
-        let dump = self.folder.join(format!("{copy}.dump"));
-        let run = |program: &str, arguments: &[&str]| {
-            let output = Command::new(bin().join(program))
-                .args(["-U", "postgres", "-h"])
-                .arg(&self.folder)
-                .args(arguments)
-                .arg(&dump)
-                .output()
-                .unwrap_or_else(|error| panic!("{program}: {error}"));
-            assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
-        };
-        run("pg_dump", &["-Fc", "-d", database, "-f"]);
-        run("pg_restore", &["-j", "2", "--exit-on-error", "-d", &copy]);
-        copy
+    /// The folder of its socket, data and key files.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Its data directory.
+    pub fn data(&self) -> PathBuf {
+        self.folder.join("data")
     }
 
     fn config(&self, database: &str, role: &str) -> Config {
@@ -280,8 +278,15 @@ fn bin() -> &'static Path {
     })
 }
 
+/// Lets the server's user own `path`.
+pub fn give_to_server(path: &Path) {
+    if let Some((user, group)) = server_user() {
+        chown(path, Some(user), Some(group)).expect("root may give files away");
+    }
+}
+
 /// A program of the server, run by the user that may run one.
-fn server_program(name: &str) -> Command {
+pub(crate) fn server_program(name: &str) -> Command {
     let mut command = Command::new(bin().join(name));
     if let Some((user, group)) = server_user() {
         command.uid(user).gid(group);

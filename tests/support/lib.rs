@@ -3,6 +3,7 @@
 
 mod chain;
 mod cluster;
+mod copies;
 mod golden;
 mod ledger;
 mod refusal;
@@ -10,7 +11,8 @@ mod signer;
 mod test_data;
 
 pub use chain::Chain;
-pub use cluster::{Cluster, Database, checkout, program};
+pub use cluster::{Cluster, Database, checkout, give_to_server, program};
+pub use copies::Dump;
 pub use golden::assert_documented;
 pub use ledger::{Appended, DOMAIN, Ledger, SCHEMA, append, findings, head, order, tamper};
 pub use refusal::{Refusal, error_of, refused};
