@@ -228,6 +228,12 @@ CREATE OR REPLACE VIEW ets.status AS
         ) AS places
     ) AS moved
    UNION ALL
+  -- Checkpoints are anchored by whoever keeps their notes: nothing in here knows of it.
+  SELECT 'unanchored checkpoints', CASE pg_catalog.count(*) WHEN 0 THEN 'ok' ELSE 'warning' END, pg_catalog.count(*)::text,
+         CASE WHEN pg_catalog.count(*) > 0
+              THEN 'what was sealed is proven only against checkpoints kept elsewhere: keep ets.checkpoint_note of each domain' END
+    FROM ets.checkpoint
+   UNION ALL
   SELECT 'high water', CASE WHEN setting.directory IS NULL THEN 'warning' ELSE 'ok' END,
          coalesce(setting.directory, 'not written'),
          CASE WHEN setting.directory IS NULL

@@ -246,8 +246,8 @@ fn status_says_what_is_not_armed_and_arming_puts_it_right() {
     assert!(armed.starts_with("ok "), "{armed}");
     assert_eq!(
         ledger.one::<String>("SELECT string_agg(item, ', ') FROM ets.status WHERE state <> 'ok'", &[]),
-        "authority",
-        "one root key is a warning"
+        "authority, unanchored checkpoints, high water",
+        "one root key, nothing kept outside: warnings"
     );
     ledger
         .client
