@@ -26,6 +26,7 @@ mod standby;
 mod tamper;
 mod tlog;
 mod validate;
+mod verifiers;
 mod webhooks;
 mod zod;
 mod zod_example;
