@@ -7,13 +7,15 @@
 //! the order of the leaves is a recorded fact. If the server dies anywhere in
 //! here, the transaction never was, and the last checkpoint stands.
 
+mod unsealed;
+
 use std::collections::BTreeMap;
 
 use ets_core::checkpoint::{DomainRoot, meta_root};
 use ets_core::event::EventId;
 use ets_core::hash::{Digest, EMPTY_ROOT, SPECIFICATION_VERSION};
 use ets_core::merkle::{Frontier, Tile, TileSource, TreeError, hashes_from_bytes};
-use ets_core::name::{AUDIT, DomainName};
+use ets_core::name::DomainName;
 use ets_core::note;
 use ets_core::time::Timestamp;
 use serde_json::json;
@@ -21,7 +23,9 @@ use serde_json::json;
 use crate::db::{self, Row, View};
 use crate::error::{self, Error, Result, sqlstate};
 use crate::value::Value;
-use crate::{clock, keys, ledger, rows, transaction};
+use crate::{clock, keys, ledger, transaction};
+
+use unsealed::{Leaf, Unsealed};
 
 /// A checkpoint's row.
 pub struct Checkpoint {
@@ -60,7 +64,7 @@ pub fn seal() -> Result<Checkpoint> {
             return Ok(Checkpoint { version: last.version.clone(), ..*last });
         }
         let mut forest = Forest::load(last.as_ref())?;
-        unsealed.each(|row| forest.add(row))?;
+        unsealed.each(|leaf| forest.add(leaf))?;
         forest.finish(last.as_ref(), &unsealed)
     })
 }
@@ -178,103 +182,6 @@ fn is_recent(last: &Checkpoint) -> bool {
     (0..DAY_MILLIS).contains(&age)
 }
 
-/// The rows that no tree holds yet.
-struct Unsealed {
-    /// What the last seal saw; none if that says nothing here, as after a restore.
-    since: Option<(i64, String)>,
-    /// What this seal sees.
-    snapshot: String,
-}
-
-impl Unsealed {
-    fn now() -> Result<Self> {
-        let position = db::first(
-            View::Query,
-            "SELECT pg_catalog.pg_current_snapshot()::pg_catalog.text,
-                    position.snapshot::pg_catalog.text,
-                    pg_catalog.pg_snapshot_xmin(position.snapshot)::pg_catalog.text::pg_catalog.int8
-               FROM (SELECT true) AS always
-               LEFT JOIN (ets.seal_position AS position
-                     JOIN pg_catalog.pg_control_system() AS system
-                       ON system.system_identifier OPERATOR(pg_catalog.=) position.system_identifier
-                     JOIN pg_catalog.pg_database AS database
-                       ON database.oid OPERATOR(pg_catalog.=) position.database_oid
-                      AND database.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()
-                     JOIN pg_catalog.pg_class AS class
-                       ON class.oid OPERATOR(pg_catalog.=) position.relation_oid
-                      AND class.oid OPERATOR(pg_catalog.=) 'ets.ledger_event'::pg_catalog.regclass)
-                 ON true",
-            &[],
-            |row| Ok((row.text(1), row.text(2), row.int(3))),
-        )?;
-        let (now, last, xmin) = position.unwrap_or_default();
-        Ok(Unsealed { since: xmin.zip(last), snapshot: now.unwrap_or_default() })
-    }
-
-    fn any_outside_audit(&self) -> Result<bool> {
-        let found = match &self.since {
-            Some((xmin, snapshot)) => db::first(
-                View::Query,
-                "SELECT true FROM ets.ledger_event AS event
-                  WHERE event.transaction_id OPERATOR(pg_catalog.>=) $1
-                    AND NOT pg_catalog.pg_visible_in_snapshot(
-                              event.transaction_id::pg_catalog.text::pg_catalog.xid8, $2::pg_catalog.pg_snapshot)
-                    AND event.domain OPERATOR(pg_catalog.<>) $3
-                  LIMIT 1",
-                &[(*xmin).into(), snapshot.as_str().into(), AUDIT.into()],
-                |_| Ok(()),
-            )?,
-            None => db::first(
-                View::Query,
-                "SELECT true FROM ets.ledger_event AS event
-                  WHERE event.domain OPERATOR(pg_catalog.<>) $1
-                    AND NOT EXISTS (SELECT FROM ets.merkle_leaf AS leaf
-                                     WHERE leaf.event_id OPERATOR(pg_catalog.=) event.event_id
-                                       AND leaf.domain OPERATOR(pg_catalog.=) event.domain)
-                  LIMIT 1",
-                &[AUDIT.into()],
-                |_| Ok(()),
-            )?,
-        };
-        Ok(found.is_some())
-    }
-
-    /// Each new row's header, by domain and event id.
-    fn each(&self, add: impl FnMut(&Row) -> Result<()>) -> Result<()> {
-        const BATCH: std::ffi::c_long = 4096;
-        match &self.since {
-            Some((xmin, snapshot)) => db::scan(
-                View::Query,
-                "SELECT event.event_id, event.domain, event.stream, event.sequence, NULL::pg_catalog.jsonb,
-                        event.schema_version, event.key_id, event.public_key, event.previous_hash,
-                        event.current_hash, event.signature, event.timestamp, event.registry_version
-                   FROM ets.ledger_event AS event
-                  WHERE event.transaction_id OPERATOR(pg_catalog.>=) $1
-                    AND NOT pg_catalog.pg_visible_in_snapshot(
-                              event.transaction_id::pg_catalog.text::pg_catalog.xid8, $2::pg_catalog.pg_snapshot)
-                  ORDER BY event.domain USING OPERATOR(pg_catalog.<), event.event_id USING OPERATOR(pg_catalog.<)",
-                &[(*xmin).into(), snapshot.as_str().into()],
-                BATCH,
-                add,
-            ),
-            None => db::scan(
-                View::Query,
-                "SELECT event.event_id, event.domain, event.stream, event.sequence, NULL::pg_catalog.jsonb,
-                        event.schema_version, event.key_id, event.public_key, event.previous_hash,
-                        event.current_hash, event.signature, event.timestamp, event.registry_version
-                   FROM ets.ledger_event AS event
-                  WHERE NOT EXISTS (SELECT FROM ets.merkle_leaf AS leaf
-                                     WHERE leaf.event_id OPERATOR(pg_catalog.=) event.event_id
-                                       AND leaf.domain OPERATOR(pg_catalog.=) event.domain)
-                  ORDER BY event.domain USING OPERATOR(pg_catalog.<), event.event_id USING OPERATOR(pg_catalog.<)",
-                &[],
-                BATCH,
-                add,
-            ),
-        }
-    }
-}
-
 /// The trees of all domains while they grow.
 struct Forest {
     roots: BTreeMap<DomainName, DomainRoot>,
@@ -312,22 +219,21 @@ impl Forest {
         Ok(forest)
     }
 
-    fn add(&mut self, row: &Row) -> Result<()> {
-        let header = rows::header(row)?;
-        if self.growing.as_ref().is_none_or(|growing| growing.domain != header.domain) {
+    fn add(&mut self, leaf: Leaf) -> Result<()> {
+        if self.growing.as_ref().is_none_or(|growing| growing.domain != leaf.domain) {
             self.settle()?;
-            let frontier = match self.roots.get(&header.domain) {
+            let frontier = match self.roots.get(&leaf.domain) {
                 Some(root) => frontier(root)?,
                 None => Frontier::default(),
             };
-            let domain = header.domain.clone();
+            let domain = leaf.domain;
             self.growing = Some(Growing { domain, frontier, indexes: Vec::new(), ids: Vec::new() });
         }
         let Some(growing) = &mut self.growing else { return Ok(()) };
         growing.indexes.push(i64::try_from(growing.frontier.tree_size()).unwrap_or(i64::MAX));
-        growing.ids.push(*header.event_id.as_uuid().as_bytes());
-        growing.frontier.append(header.leaf_hash());
-        self.greatest = self.greatest.max(Some(header.event_id));
+        growing.ids.push(*leaf.event_id.as_uuid().as_bytes());
+        growing.frontier.append(leaf.hash);
+        self.greatest = self.greatest.max(Some(leaf.event_id));
         if growing.ids.len() >= LEAF_BATCH {
             growing.write()?;
         }
@@ -366,7 +272,7 @@ impl Forest {
             created_at: clock::now()?,
         };
         write_checkpoint(&checkpoint, &roots)?;
-        write_position(&unsealed.snapshot)?;
+        write_position(unsealed.snapshot())?;
         Ok(checkpoint)
     }
 }
