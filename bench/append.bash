@@ -38,7 +38,7 @@ bench_append() {
   say "|--:|---|--:|--:|--:|--:|--:|"
   for number in "${clients[@]}"; do
     for kind in "${cases[@]}"; do
-      awk -v number="$number" -v kind="$kind" -v what="${what[$kind]}" "$(cat bench/median.awk)" "$results"
+      awk -v number="$number" -v kind="$kind" -v what="${what[$kind]}" "$(cat bench/append.awk bench/median.awk)" "$results"
     done
   done
 }

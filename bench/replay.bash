@@ -3,22 +3,7 @@
 titles[replay]='What a replay costs'
 
 bench_replay() {
-  local streams=100 each=$((million / 100)) started
-  started=$SECONDS
-  # A hundred streams, signed on two connections and appended by one statement each.
-  events[2]=$each
-  local first
-  for ((first = 200000; first < 200000 + streams; first += 2)); do
-    sign "$first" "$each" replay/1.0.0 &
-    sign $((first + 1)) "$each" replay/1.0.0 &
-    wait_all
-    sql -c "INSERT INTO ets.ledger_event (payload, schema_version, public_key, previous_hash, signature)
-            SELECT payload, schema_version, public_key, previous_hash, signature FROM bench.source
-             WHERE client IN ($first, $((first + 1))) ORDER BY client, n"
-    sql -c "DELETE FROM bench.source WHERE client IN ($first, $((first + 1)))"
-  done
-  sql -c 'VACUUM ANALYZE ets.ledger_event' -c CHECKPOINT
-  printf '%s%d events in %d streams appended in %d s%s\n' "$dim" $((streams * each)) "$streams" $((SECONDS - started)) "$plain" >&2
+  prepare_million
   local round
   local -a read=() replay=() verified=()
   for ((round = 1; round <= rounds; round++)); do
@@ -28,7 +13,7 @@ bench_replay() {
   done
   local base
   base=$(median "${read[@]}")
-  say "- $((streams * each)) events in $streams streams, medians of $rounds runs in turn; the plain read is \`SELECT count(*) … WHERE (payload->>'amount')::bigint >= 0 AND payload->'tags' IS NOT NULL\`"
+  say "- $prepared events in $streams streams, medians of $rounds runs in turn; the plain read is \`SELECT count(*) … WHERE (payload->>'amount')::bigint >= 0 AND payload->'tags' IS NOT NULL\`"
   say ""
   say "| over the same rows | seconds | events/s | to the plain read |"
   say "|---|--:|--:|--:|"
@@ -38,16 +23,6 @@ bench_replay() {
 }
 
 row() {
-  awk -v what="$1" -v time="$2" -v base="$base" -v events=$((streams * each)) \
+  awk -v what="$1" -v time="$2" -v base="$base" -v events=$prepared \
     'BEGIN { printf "| %s | %.2f | %.0f | %.2f |\n", what, time, events / time, time / base }'
 }
-
-# timed SQL: seconds that the statement takes.
-timed() {
-  local begun
-  begun=$(date +%s.%N)
-  sql -c "$1" >/dev/null
-  awk -v begun="$begun" -v ended="$(date +%s.%N)" 'BEGIN { printf "%.3f", ended - begun }'
-}
-
-median() { printf '%s\n' "$@" | sort -n | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }

@@ -37,13 +37,6 @@ bench_rules() {
         for (round in rounds) added[++m] = 100 * (latency[round, kind] / latency[round, "bare"] - 1)
         printf "| %s | %.0f | %.3f | %+.1f %% |\n", what, median(rates, n), median(latencies, n), median(added, m)
       }
-      function median(values, count,    i, j, value) {
-        for (i = 2; i <= count; i++) {
-          value = values[i]
-          for (j = i - 1; j > 0 && values[j] > value; j--) values[j + 1] = values[j]
-          values[j + 1] = value
-        }
-        return count % 2 ? values[(count + 1) / 2] : (values[count / 2] + values[count / 2 + 1]) / 2
-      }' "$results"
+      '"$(cat bench/median.awk)" "$results"
   done
 }

@@ -131,17 +131,6 @@ pub fn scan_while(
     })
 }
 
-/// As [`scan`], with the rows of a batch at once.
-pub fn scan_batches(
-    view: View,
-    sql: &'static str,
-    arguments: &[Value],
-    batch: c_long,
-    mut each: impl FnMut(&[Row]) -> Result<()>,
-) -> Result<()> {
-    scan_batches_while(view, sql, arguments, batch, |rows| each(rows).map(|()| true))
-}
-
 fn scan_batches_while(
     view: View,
     sql: &'static str,
@@ -481,6 +470,16 @@ impl Row {
     /// A `bytea` column.
     pub fn bytes(&self, number: usize) -> Option<Vec<u8>> {
         self.datum(number).map(|datum| unsafe { crate::value::bytes_of(datum) })
+    }
+
+    /// Appends the bytes of a `text` or `bytea` column; whether there is any.
+    pub fn append_bytes(&self, number: usize, out: &mut Vec<u8>) -> bool {
+        self.datum(number).map(|datum| unsafe { crate::value::append_bytes(datum, out) }).is_some()
+    }
+
+    /// Appends the text of a `jsonb` column; whether there is any.
+    pub fn append_jsonb(&self, number: usize, out: &mut Vec<u8>) -> bool {
+        self.datum(number).map(|datum| unsafe { crate::value::append_jsonb(datum, out) }).is_some()
     }
 
     /// A `uuid` column.

@@ -1,23 +1,23 @@
 //! Replay: the states of a domain's streams, from their events.
 //!
 //! Streams come one after the other in the order of their names' bytes, so that
-//! memory holds one batch of events and one state, however many there are. What
-//! is read is what the calling query sees. ets-core judges each event as it
-//! passes; here its signatures are verified, a batch at a time, on several cores.
+//! memory holds a few batches of events and one state, however many there are. What
+//! is read is what the calling query sees. What ets-core can say of an event alone
+//! it says on several cores; then it judges each on the state before it.
 
-use ets_core::event::{Event, EventId};
-use ets_core::key;
+use ets_core::event::EventId;
 use ets_core::name::{DomainName, StreamName};
 use ets_core::registry::Registry;
 use ets_core::replay::StreamReplay;
-use ets_core::verify::{Finding, FindingClass};
+use ets_core::verify::{Finding, Inspected, Inspector};
 use serde_json::Value as Json;
-use uuid::Uuid;
 
+use crate::conveyor::with_conveyor;
 use crate::db::{self, Row, View};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::gucs;
 use crate::value::{Type, Value};
-use crate::{gucs, rows, threads};
+use crate::verification::{Batch, StoredRow};
 
 /// A stream's state and the sequence of the last event in it.
 pub struct Replayed {
@@ -50,36 +50,62 @@ pub fn from_genesis(
     mut wrong: impl FnMut(Finding) -> Result<()>,
     mut done: impl FnMut(Replayed) -> Result<()>,
 ) -> Result<u64> {
-    let mut replay = StreamReplay::new(registry).trusting_signatures();
-    let mut running: Option<StreamName> = None;
-    let mut events = 0;
-    let mut findings = Vec::new();
-    let each = |batch: &[Row]| {
-        let batch: Vec<Result<Event>> = batch.iter().map(rows::event).collect();
-        let bad = if scope.signatures { bad_signatures(&batch) } else { Vec::new() };
-        for (place, event) in batch.into_iter().enumerate() {
-            let event = event?;
-            if running.as_ref() != Some(&event.header.stream)
-                && let Some(stream) = running.replace(event.header.stream.clone())
-            {
-                done(Replayed { stream, sequence: replay.sequence(), state: replay.take_state() })?;
-            }
-            events += 1;
-            if !event.payload.is_stored_form() {
-                wrong(about(&event, "payload", "the stored payload is not its canonical value"))?;
-            }
-            if bad.binary_search(&place).is_ok() {
-                wrong(about(&event, "signature", "the signature is not this key's over current_hash"))?;
-            }
-            replay.push(&event, &mut findings);
-            findings.drain(..).try_for_each(&mut wrong)?;
-        }
-        Ok(())
+    let threads = gucs::worker_threads().max(1);
+    let inspectors = (0..threads).map(|_| {
+        let inspector = Inspector::new(Some(registry)).replaying();
+        if scope.signatures { inspector } else { inspector.trusting_signatures() }
+    });
+    let inspect = |inspector: &mut Inspector, rows: Vec<StoredRow>| -> Vec<Inspected> {
+        rows.iter().map(|row| inspector.inspect(&row.raw())).collect()
     };
+    with_conveyor(inspectors.collect(), inspect, |belt| {
+        let mut replay = StreamReplay::new(registry);
+        let mut running: Option<StreamName> = None;
+        let mut findings = Vec::new();
+        let mut events = 0;
+        let mut each = |rows: Vec<Inspected>| {
+            for row in rows {
+                let stream = row.stream().map(|(_, stream)| stream);
+                if let Some(stream) =
+                    stream.filter(|stream| running.as_ref().is_none_or(|at| at.as_str() != *stream))
+                    && let Ok(stream) = stream.parse()
+                    && let Some(stream) = running.replace(stream)
+                {
+                    done(Replayed { stream, sequence: replay.sequence(), state: replay.take_state() })?;
+                }
+                events += 1;
+                replay.push_inspected(row, &mut findings);
+                findings.drain(..).try_for_each(&mut wrong)?;
+            }
+            Ok::<(), Error>(())
+        };
+        let mut batch = Batch::default();
+        read(scope, |row| {
+            if let Some(rows) = batch.push(StoredRow::of(row)) {
+                belt.put(rows);
+                while let Some(rows) = belt.take() {
+                    each(rows)?;
+                }
+            }
+            Ok(())
+        })?;
+        belt.put(batch.take());
+        while let Some(rows) = belt.take_last() {
+            each(rows)?;
+        }
+        if let Some(stream) = running {
+            done(Replayed { stream, sequence: replay.sequence(), state: replay.take_state() })?;
+        }
+        Ok(events)
+    })
+}
+
+/// Reads the rows of a scope, stream by stream.
+fn read(scope: &Scope<'_>, each: impl FnMut(&Row) -> Result<()>) -> Result<()> {
     let (domain, until) = (scope.domain.as_str().into(), Value::or_null(scope.until, Type::Uuid));
     // Two statements, so that the index leads straight to the one stream.
     match scope.stream {
-        None => db::scan_batches(
+        None => db::scan(
             View::Query,
             crate::select_events!(
                 "WHERE event.domain OPERATOR(pg_catalog.=) $1
@@ -91,7 +117,7 @@ pub fn from_genesis(
             BATCH,
             each,
         ),
-        Some(stream) => db::scan_batches(
+        Some(stream) => db::scan(
             View::Query,
             crate::select_events!(
                 "WHERE event.domain OPERATOR(pg_catalog.=) $1 AND event.stream OPERATOR(pg_catalog.=) $3
@@ -102,40 +128,8 @@ pub fn from_genesis(
             BATCH,
             each,
         ),
-    }?;
-    if let Some(stream) = running {
-        done(Replayed { stream, sequence: replay.sequence(), state: replay.take_state() })?;
     }
-    Ok(events)
 }
 
 /// How many events are read at once.
 const BATCH: std::ffi::c_long = 1024;
-
-/// The places of the events whose signature does not verify, in ascending order.
-/// A public key that could not be registered verifies nothing.
-fn bad_signatures(batch: &[Result<Event>]) -> Vec<usize> {
-    const WORTH_A_THREAD: usize = 32;
-    let threads = gucs::worker_threads().min(batch.len() / WORTH_A_THREAD).max(1);
-    threads::all_where(batch, threads, |event| {
-        event.as_ref().is_ok_and(|event| {
-            let header = &event.header;
-            !key::verify_strict(&header.public_key, header.current_hash.as_bytes(), &header.signature.0)
-        })
-    })
-}
-
-fn about(event: &Event, check: &'static str, detail: &str) -> Finding {
-    let header = &event.header;
-    Finding {
-        class: FindingClass::Tampering,
-        domain: Some(header.domain.to_string()),
-        stream: Some(header.stream.to_string()),
-        sequence: i64::try_from(header.sequence).ok(),
-        event_id: Some(Uuid::from_bytes(*header.event_id.as_uuid().as_bytes())),
-        check,
-        expected: None,
-        actual: None,
-        detail: detail.to_owned(),
-    }
-}

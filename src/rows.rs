@@ -70,7 +70,12 @@ pub fn header(row: &Row) -> Result<Header> {
 }
 
 fn impossible(row: &Row, column: &str) -> Error {
-    let id = row.uuid(1).map_or_else(|| "unknown".to_owned(), |id| uuid::Uuid::from_bytes(id).to_string());
+    impossible_column(row.uuid(1).map(uuid::Uuid::from_bytes), column)
+}
+
+/// `ET002` for a row with a column that holds what no event can have.
+pub fn impossible_column(event_id: Option<uuid::Uuid>, column: &str) -> Error {
+    let id = event_id.map_or_else(|| "unknown".to_owned(), |id| id.to_string());
     Error::new(sqlstate::HASH, format!("the row of event {id} holds an impossible {column}"))
         .detail(serde_json::json!({"event_id": id, "column": column}))
         .hint("the row was changed past the gate; run ets.verify_ledger() to see what else was")

@@ -7,6 +7,8 @@
 //! the order of the leaves is a recorded fact. If the server dies anywhere in
 //! here, the transaction never was, and the last checkpoint stands.
 
+mod unsealed;
+
 use std::collections::BTreeMap;
 
 use ets_core::checkpoint::{DomainRoot, meta_root};
@@ -21,7 +23,9 @@ use serde_json::json;
 use crate::db::{self, Row, View};
 use crate::error::{self, Error, Result, sqlstate};
 use crate::value::Value;
-use crate::{clock, high_water, keys, ledger, rows, transaction};
+use crate::{clock, high_water, keys, ledger, transaction};
+
+use unsealed::{Leaf, Unsealed};
 
 /// A checkpoint's row.
 pub struct Checkpoint {
@@ -60,7 +64,7 @@ pub fn seal() -> Result<Checkpoint> {
             return Ok(Checkpoint { version: last.version.clone(), ..*last });
         }
         let mut forest = Forest::load(last.as_ref())?;
-        unsealed.each(|row| forest.add(row))?;
+        unsealed.each(|leaf| forest.add(leaf))?;
         forest.finish(last.as_ref(), &unsealed)
     })
 }
@@ -190,153 +194,6 @@ fn is_recent(last: &Checkpoint) -> bool {
     (0..DAY_MILLIS).contains(&age)
 }
 
-/// Headers of the rows for which a condition holds, by domain and event id.
-macro_rules! select_headers {
-    ($condition:expr) => {
-        concat!(
-            "SELECT event.event_id, event.domain, event.stream, event.sequence, NULL::pg_catalog.jsonb,
-                    event.schema_version, event.key_id, event.public_key, event.previous_hash,
-                    event.current_hash, event.signature, event.timestamp, event.registry_version
-               FROM ets.ledger_event AS event WHERE ",
-            $condition,
-            " ORDER BY event.domain USING OPERATOR(pg_catalog.<), event.event_id USING OPERATOR(pg_catalog.<)"
-        )
-    };
-}
-
-/// Whether there is a row outside `ets.audit` for which a condition holds.
-macro_rules! select_any_outside_audit {
-    ($condition:expr) => {
-        concat!(
-            "SELECT true FROM ets.ledger_event AS event
-              WHERE event.domain OPERATOR(pg_catalog.<>) 'ets.audit' AND ",
-            $condition,
-            " LIMIT 1"
-        )
-    };
-}
-
-/// The rows that a snapshot ($2, of this xmin: $1) did not see.
-macro_rules! new_since_snapshot {
-    () => {
-        "event.transaction_id OPERATOR(pg_catalog.>=) $1
-         AND NOT pg_catalog.pg_visible_in_snapshot(
-                   event.transaction_id::pg_catalog.text::pg_catalog.xid8, $2::pg_catalog.pg_snapshot)"
-    };
-}
-
-/// The rows without a leaf.
-macro_rules! without_leaf {
-    () => {
-        "NOT EXISTS (SELECT FROM ets.merkle_leaf AS leaf
-                      WHERE leaf.event_id OPERATOR(pg_catalog.=) event.event_id
-                        AND leaf.domain OPERATOR(pg_catalog.=) event.domain)"
-    };
-}
-
-/// The rows that a snapshot did not see, where others bear ids of another
-/// cluster's transactions: those that this cluster has not given yet ($3 on) are
-/// not its own, and those that it gave a second time have a leaf.
-macro_rules! new_among_foreign {
-    () => {
-        concat!(
-            new_since_snapshot!(),
-            " AND event.transaction_id OPERATOR(pg_catalog.<) $3 AND ",
-            without_leaf!()
-        )
-    };
-}
-
-/// The rows that no tree holds yet.
-struct Unsealed {
-    /// What the last seal saw; none if that says nothing here, as after a restore.
-    since: Option<Since>,
-    /// What this seal sees.
-    snapshot: String,
-    /// The least transaction id that this cluster has not given yet.
-    next_transaction_id: i64,
-    /// Whether rows were brought from another cluster, whose transaction ids mean
-    /// nothing here.
-    has_foreign_ids: bool,
-}
-
-/// The last seal's snapshot, and its xmin.
-struct Since {
-    xmin: i64,
-    snapshot: String,
-}
-
-impl Unsealed {
-    fn now(last: Option<&Checkpoint>) -> Result<Self> {
-        let position = db::first(
-            View::Query,
-            "SELECT pg_catalog.pg_current_snapshot()::pg_catalog.text,
-                    pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::pg_catalog.text::pg_catalog.int8,
-                    position.snapshot::pg_catalog.text,
-                    pg_catalog.pg_snapshot_xmin(position.snapshot)::pg_catalog.text::pg_catalog.int8,
-                    coalesce(position.has_foreign_ids, false)
-               FROM (SELECT true) AS always
-               LEFT JOIN (ets.seal_position AS position
-                     JOIN pg_catalog.pg_control_system() AS system
-                       ON system.system_identifier OPERATOR(pg_catalog.=) position.system_identifier
-                     JOIN pg_catalog.pg_database AS database
-                       ON database.oid OPERATOR(pg_catalog.=) position.database_oid
-                      AND database.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()
-                     JOIN pg_catalog.pg_class AS class
-                       ON class.oid OPERATOR(pg_catalog.=) position.relation_oid
-                      AND class.oid OPERATOR(pg_catalog.=) 'ets.ledger_event'::pg_catalog.regclass)
-                 ON true",
-            &[],
-            |row| Ok((row.text(1), row.int(2), row.text(3).zip(row.int(4)), row.bool(5))),
-        )?;
-        let (snapshot, next, since, has_foreign_ids) = position.unwrap_or_default();
-        let since = since.map(|(snapshot, xmin)| Since { xmin, snapshot });
-        // A first seal of a ledger that was made here has only rows of its own.
-        let is_first = last.is_none() && ledger::was_made_here()?;
-        Ok(Unsealed {
-            has_foreign_ids: has_foreign_ids == Some(true) || since.is_none() && !is_first,
-            since,
-            snapshot: snapshot.unwrap_or_default(),
-            next_transaction_id: next.unwrap_or(0),
-        })
-    }
-
-    fn any_outside_audit(&self) -> Result<bool> {
-        let (sql, arguments) = self.choose([
-            select_any_outside_audit!(new_since_snapshot!()),
-            select_any_outside_audit!(new_among_foreign!()),
-            select_any_outside_audit!(without_leaf!()),
-        ]);
-        Ok(db::first(View::Query, sql, &arguments, |_| Ok(()))?.is_some())
-    }
-
-    /// Each new row's header, by domain and event id.
-    fn each(&self, add: impl FnMut(&Row) -> Result<()>) -> Result<()> {
-        const BATCH: std::ffi::c_long = 4096;
-        let (sql, arguments) = self.choose([
-            select_headers!(new_since_snapshot!()),
-            select_headers!(new_among_foreign!()),
-            select_headers!(without_leaf!()),
-        ]);
-        db::scan(View::Query, sql, &arguments, BATCH, add)
-    }
-
-    /// The statement of three that finds the new rows, with its arguments: by the
-    /// last snapshot, by it among foreign ids, or by the leaves alone.
-    fn choose(
-        &self,
-        [by_snapshot, among_foreign, by_leaves]: [&'static str; 3],
-    ) -> (&'static str, Vec<Value>) {
-        let Some(Since { xmin, snapshot }) = &self.since else { return (by_leaves, Vec::new()) };
-        let mut arguments = vec![(*xmin).into(), snapshot.as_str().into()];
-        if !self.has_foreign_ids {
-            return (by_snapshot, arguments);
-        }
-        arguments.push(self.next_transaction_id.into());
-        (among_foreign, arguments)
-    }
-}
-
 /// The trees of all domains while they grow.
 struct Forest {
     roots: BTreeMap<DomainName, DomainRoot>,
@@ -374,22 +231,21 @@ impl Forest {
         Ok(forest)
     }
 
-    fn add(&mut self, row: &Row) -> Result<()> {
-        let header = rows::header(row)?;
-        if self.growing.as_ref().is_none_or(|growing| growing.domain != header.domain) {
+    fn add(&mut self, leaf: Leaf) -> Result<()> {
+        if self.growing.as_ref().is_none_or(|growing| growing.domain != leaf.domain) {
             self.settle()?;
-            let frontier = match self.roots.get(&header.domain) {
+            let frontier = match self.roots.get(&leaf.domain) {
                 Some(root) => frontier(root)?,
                 None => Frontier::default(),
             };
-            let domain = header.domain.clone();
+            let domain = leaf.domain;
             self.growing = Some(Growing { domain, frontier, indexes: Vec::new(), ids: Vec::new() });
         }
         let Some(growing) = &mut self.growing else { return Ok(()) };
         growing.indexes.push(i64::try_from(growing.frontier.tree_size()).unwrap_or(i64::MAX));
-        growing.ids.push(*header.event_id.as_uuid().as_bytes());
-        growing.frontier.append(header.leaf_hash());
-        self.greatest = self.greatest.max(Some(header.event_id));
+        growing.ids.push(*leaf.event_id.as_uuid().as_bytes());
+        growing.frontier.append(leaf.hash);
+        self.greatest = self.greatest.max(Some(leaf.event_id));
         if growing.ids.len() >= LEAF_BATCH {
             growing.write()?;
         }
@@ -532,7 +388,7 @@ fn write_position(seen: &Unsealed) -> Result<()> {
                 system_identifier = excluded.system_identifier, database_oid = excluded.database_oid,
                 relation_oid = excluded.relation_oid,
                 has_foreign_ids = seal_position.has_foreign_ids OR excluded.has_foreign_ids",
-        &[seen.snapshot.as_str().into(), seen.has_foreign_ids.into()],
+        &[seen.snapshot().into(), seen.has_foreign_ids().into()],
     )?;
     Ok(())
 }

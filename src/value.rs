@@ -1,6 +1,6 @@
 //! SQL values as Rust values, both ways. Only the types that the ledger uses.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 
 use ets_core::event::EventId;
 use ets_core::hash::Digest;
@@ -208,10 +208,25 @@ pub fn unix_micros(postgres_micros: i64) -> i64 {
 /// # Safety
 /// `datum` is a live `bytea`, or another varlena.
 pub unsafe fn bytes_of(datum: Datum) -> Vec<u8> {
-    // SAFETY: per the contract; the detoasted copy is read at once.
+    let mut bytes = Vec::new();
+    // SAFETY: per the contract.
+    unsafe { append_bytes(datum, &mut bytes) };
+    bytes
+}
+
+/// Appends the bytes of a `bytea` or `text`.
+///
+/// # Safety
+/// `datum` is a live varlena.
+pub unsafe fn append_bytes(datum: Datum, out: &mut Vec<u8>) {
+    // SAFETY: per the contract; a detoasted copy is freed when it has been read.
     unsafe {
-        let value = pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr());
-        pgrx::varlena::varlena_to_byte_slice(value).to_vec()
+        let stored = datum.cast_mut_ptr();
+        let value = pg_sys::pg_detoast_datum_packed(stored);
+        out.extend_from_slice(pgrx::varlena::varlena_to_byte_slice(value));
+        if value != stored {
+            pg_sys::pfree(value.cast());
+        }
     }
 }
 
@@ -239,14 +254,30 @@ pub unsafe fn uuid_of(datum: Datum) -> [u8; 16] {
 /// # Safety
 /// `datum` is a live `jsonb`.
 pub unsafe fn jsonb_text_of(datum: Datum) -> String {
+    let mut text = Vec::new();
+    // SAFETY: per the contract.
+    unsafe { append_jsonb(datum, &mut text) };
+    String::from_utf8(text).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+/// Appends the text of a `jsonb`, as Postgres prints it.
+///
+/// # Safety
+/// `datum` is a live `jsonb`.
+pub unsafe fn append_jsonb(datum: Datum, out: &mut Vec<u8>) {
     // SAFETY: per the contract; the text is copied before anything is freed.
     unsafe {
-        let value: *mut pg_sys::Jsonb = pg_sys::pg_detoast_datum(datum.cast_mut_ptr()).cast();
-        let length = pgrx::varlena::varsize_any(value.cast());
-        let text = pg_sys::JsonbToCString(std::ptr::null_mut(), &raw mut (*value).root, length as i32);
-        let owned = CStr::from_ptr(text).to_string_lossy().into_owned();
-        pg_sys::pfree(text.cast());
-        owned
+        let stored = datum.cast_mut_ptr();
+        let value = pg_sys::pg_detoast_datum(stored);
+        let length = pgrx::varlena::varsize_any(value);
+        let mut text = std::mem::zeroed();
+        pg_sys::initStringInfo(&mut text);
+        pg_sys::JsonbToCString(&mut text, &raw mut (*value.cast::<pg_sys::Jsonb>()).root, length as i32);
+        out.extend_from_slice(std::slice::from_raw_parts(text.data.cast(), text.len.max(0) as usize));
+        pg_sys::pfree(text.data.cast());
+        if value != stored {
+            pg_sys::pfree(value.cast());
+        }
     }
 }
 

@@ -343,6 +343,39 @@ fn an_expression_that_fails_or_never_ends_refuses_the_event() {
     assert_eq!(events, 0);
 }
 
+/// What a rule makes of a state does not depend on how a stream's events were shared
+/// out among threads.
+#[test]
+fn states_of_long_streams_are_verified_on_any_number_of_threads() {
+    let mut ledger = Ledger::new();
+    let client = &mut ledger.client;
+    client
+        .batch_execute(
+            r#"SELECT ets.create_domain('long');
+               SELECT ets.register_schema('tick/1.0.0', 'long', '{"type": "object"}', '/stream', NULL,
+                 '[{"name": "in turn", "expr": "payload.n == (state == null ? 0 : state.n) + 1", "message": "one by one"}]',
+                 '{"n": (state == null ? 0 : state.n) + 1}')"#,
+        )
+        .expect("a schema whose rule asks for the state");
+    key_of(client, "long", "long");
+    client
+        .batch_execute(
+            "DO $$ BEGIN
+               FOR n IN 1..1100 LOOP
+                 PERFORM ets.append_signed(jsonb_build_object('stream', 's', 'n', n), 'tick/1.0.0');
+               END LOOP;
+             END $$",
+        )
+        .expect("a long stream");
+    for threads in ["1", "2", "5"] {
+        client.batch_execute(&format!("SET ets.worker_threads = {threads}")).expect("a setting");
+        let found: i64 =
+            client.query_one("SELECT count(*) FROM ets.verify_ledger()", &[]).expect("findings").get(0);
+        assert_eq!(found, 0, "{threads} threads");
+        assert_eq!(replay_findings(client), Vec::<Value>::new(), "{threads} threads");
+    }
+}
+
 /// An edited state, or one edited so that a rule would hold, is named.
 #[test]
 fn an_edited_state_is_found_by_replay() {

@@ -12,7 +12,7 @@ use ets_core::verify::{
 };
 use uuid::Uuid;
 
-use super::chains::StoredRow;
+use super::stored::StoredRow;
 use super::{Findings, chains, ledger_id};
 use crate::api::bundle::evidence;
 use crate::db::{self, View};

@@ -12,10 +12,13 @@ mod chains;
 mod checkpoints;
 mod event;
 mod guards;
+mod heads;
 mod plan;
 mod projections;
 mod states;
+mod stored;
 mod trees;
+mod uniqueness;
 mod work;
 
 use std::collections::{BTreeMap, HashSet};
@@ -30,10 +33,12 @@ use crate::db::{self, View};
 use crate::error::Result;
 use crate::ledger;
 
+pub use chains::Batch;
 pub use event::event;
 pub use guards::guarded_tables;
 pub use plan::{Plan, ScanPosition, Scope};
 pub use states::replay;
+pub use stored::StoredRow;
 pub use trees::Walked;
 pub use work::{Task, Work};
 
@@ -65,7 +70,7 @@ pub fn stream(domain: &DomainName, stream: &StreamName) -> Result<Vec<Finding>> 
         let part = chains::Part { domain: Some(domain.as_str()), stream: Some(stream.as_str()), after: None };
         chains::Chains::new(ledger_id, &verified).verify(part, u64::MAX, &mut findings)?;
     }
-    chains::heads(ledger_id, Some(domain.as_str()), Some(stream.as_str()), &mut findings)?;
+    heads::compare(ledger_id, Some(domain.as_str()), Some(stream.as_str()), &mut findings)?;
     Ok(findings.rows)
 }
 

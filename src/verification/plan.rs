@@ -10,7 +10,8 @@ use ets_core::name::{DomainName, REGISTRY};
 use ets_core::verify::{ChainVerifier, Finding, FindingClass};
 use serde::{Deserialize, Serialize};
 
-use super::chains::{Place, StoredRow, has_events};
+use super::chains::{Place, has_events};
+use super::stored::StoredRow;
 use super::work::{Task, Work};
 use super::{Findings, finding, trees};
 use crate::api::append::no_domain;

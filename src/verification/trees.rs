@@ -13,13 +13,15 @@ use ets_core::registry::Registry;
 use ets_core::verify::{Finding, FindingClass, RawEvent, Rehashed, late_authority, rehash};
 use uuid::Uuid;
 
-use super::chains::{BATCH, StoredRow};
+use super::chains::BATCH;
+use super::stored::StoredRow;
 use super::{Findings, clipped, finding};
+use crate::conveyor::with_conveyor;
 use crate::db::{self, Row, View};
 use crate::error::{Error, Result};
+use crate::gucs;
 use crate::seal::StoredTiles;
-use crate::value::{Type, Value};
-use crate::{gucs, threads};
+use crate::value::Value;
 
 /// The domains that have a leaf, a tile or a root, whatever they are called.
 pub fn domains() -> Result<Vec<String>> {
@@ -230,55 +232,67 @@ impl<'a> Tree<'a> {
 
     /// Reads the leaves up to `to`; makes them from their rows on several threads.
     fn read(&mut self, to: u64, findings: &mut Findings) -> Result<()> {
-        const CHUNK: usize = 4096;
+        const LEAVES: usize = 512;
+        const BYTES: usize = 1 << 20;
         let with_payloads = self.part.with_payloads;
         let (domain, from) = (self.domain, self.from);
-        let mut chunk: Vec<StoredLeaf> = Vec::new();
-        db::by_index(|| {
-            db::scan_while(
-                View::Query,
-                "SELECT leaf.event_id, event.domain, event.stream, event.sequence,
-                        CASE WHEN $4 THEN event.payload END,
-                        event.schema_version, event.key_id, event.public_key, event.previous_hash,
-                        event.current_hash, event.signature, event.timestamp, event.registry_version,
-                        leaf.leaf_index, event.event_id IS NOT NULL
-                   FROM ets.merkle_leaf AS leaf
-                   LEFT JOIN ets.ledger_event AS event
-                     ON event.event_id = leaf.event_id AND event.domain = leaf.domain
-                  WHERE leaf.domain = $1 AND leaf.leaf_index >= $2 AND leaf.leaf_index < $3
-                  ORDER BY leaf.leaf_index",
-                // Before leaf 0 nothing may be, either.
-                &[
-                    domain.as_str().into(),
-                    if from == 0 { Value::Int(i64::MIN) } else { from.into() },
-                    to.into(),
-                    with_payloads.into(),
-                ],
-                BATCH,
-                |row| {
-                    chunk.push(StoredLeaf::of(row));
-                    if chunk.len() >= CHUNK {
-                        self.leaves(&mut chunk, findings)?;
+        let make = |(): &mut (), mut leaves: Vec<StoredLeaf>| {
+            leaves.iter_mut().for_each(|leaf| leaf.make(with_payloads));
+            leaves
+        };
+        with_conveyor(vec![(); gucs::worker_threads().max(1)], make, |belt| {
+            let (mut leaves, mut bytes) = (Vec::new(), 0);
+            let each = |row: &Row| {
+                let leaf = StoredLeaf::of(row);
+                bytes += leaf.row.as_ref().map_or(0, StoredRow::size);
+                leaves.push(leaf);
+                if leaves.len() >= LEAVES || bytes >= BYTES {
+                    bytes = 0;
+                    belt.put(std::mem::take(&mut leaves));
+                    while let Some(made) = belt.take() {
+                        self.leaves(made, findings)?;
                     }
-                    Ok(!findings.is_full())
-                },
-            )
-        })?;
-        if findings.is_full() { Ok(()) } else { self.leaves(&mut chunk, findings) }
+                }
+                Ok(!findings.is_full())
+            };
+            db::by_index(|| {
+                db::scan_while(
+                    View::Query,
+                    "SELECT leaf.event_id, event.domain, event.stream, event.sequence,
+                            CASE WHEN $4 THEN event.payload END,
+                            event.schema_version, event.key_id, event.public_key, event.previous_hash,
+                            event.current_hash, event.signature, event.timestamp, event.registry_version,
+                            leaf.leaf_index, event.event_id IS NOT NULL
+                       FROM ets.merkle_leaf AS leaf
+                       LEFT JOIN ets.ledger_event AS event
+                         ON event.event_id = leaf.event_id AND event.domain = leaf.domain
+                      WHERE leaf.domain = $1 AND leaf.leaf_index >= $2 AND leaf.leaf_index < $3
+                      ORDER BY leaf.leaf_index",
+                    // Before leaf 0 nothing may be, either.
+                    &[
+                        domain.as_str().into(),
+                        if from == 0 { Value::Int(i64::MIN) } else { from.into() },
+                        to.into(),
+                        with_payloads.into(),
+                    ],
+                    BATCH,
+                    each,
+                )
+            })?;
+            belt.put(leaves);
+            while let Some(made) = belt.take_last() {
+                self.leaves(made, findings)?;
+            }
+            Ok(())
+        })
     }
 
-    fn leaves(&mut self, chunk: &mut Vec<StoredLeaf>, findings: &mut Findings) -> Result<()> {
-        const WORTH_A_THREAD: usize = 64;
-        let threads = (chunk.len() / WORTH_A_THREAD).clamp(1, gucs::worker_threads().max(1));
-        let with_payloads = self.part.with_payloads;
-        let size = chunk.len().div_ceil(threads).max(1);
-        let mut shares: Vec<&mut [StoredLeaf]> = chunk.chunks_mut(size).collect();
-        threads::each(&mut shares, |share| share.iter_mut().for_each(|leaf| leaf.make(with_payloads)));
-        for leaf in chunk.drain(..) {
-            self.leaf(leaf, findings)?;
+    fn leaves(&mut self, leaves: Vec<StoredLeaf>, findings: &mut Findings) -> Result<()> {
+        for leaf in leaves {
             if findings.is_full() {
                 break;
             }
+            self.leaf(leaf, findings)?;
         }
         Ok(())
     }
@@ -517,82 +531,4 @@ fn stored_tile(domain: &DomainName, level: u8, index: u64) -> Result<Option<Vec<
         |row| Ok(row.bytes(1)),
     )?;
     Ok(hashes.flatten())
-}
-
-/// An event has one leaf.
-pub fn in_two_leaves(domain: Option<&str>, findings: &mut Findings) -> Result<()> {
-    db::scan_while(
-        View::Query,
-        "SELECT leaf.event_id, min(leaf.domain), count(*) FROM ets.merkle_leaf AS leaf
-          GROUP BY leaf.event_id
-         HAVING count(*) > 1 AND ($1 IS NULL OR bool_or(leaf.domain = $1))",
-        &[Value::or_null(domain, Type::Text)],
-        BATCH,
-        |row| {
-            findings.add(Finding {
-                domain: row.text(2),
-                event_id: row.uuid(1).map(Uuid::from_bytes),
-                expected: Some("1".into()),
-                actual: row.int(3).map(|count| count.to_string()),
-                ..finding(FindingClass::Seal, "leaf", "the event has more than one leaf")
-            });
-            Ok(!findings.is_full())
-        },
-    )
-}
-
-/// Every event that the last seal saw must have a leaf, and none that it did not
-/// see: the next seal would give it another. What a seal of another cluster saw,
-/// as after a restore, says nothing; the next seal looks at every row.
-pub fn unsealed(domain: Option<&str>, findings: &mut Findings) -> Result<()> {
-    db::scan_while(
-        View::Query,
-        "SELECT event.event_id, event.domain, event.stream, event.sequence, leaf.event_id IS NULL
-           FROM ets.seal_position AS position
-           JOIN pg_catalog.pg_control_system() AS system
-             ON system.system_identifier = position.system_identifier
-           JOIN pg_catalog.pg_database AS database
-             ON database.oid = position.database_oid AND database.datname = pg_catalog.current_database()
-           JOIN pg_catalog.pg_class AS class
-             ON class.oid = position.relation_oid AND class.oid = 'ets.ledger_event'::pg_catalog.regclass
-           CROSS JOIN ets.ledger_event AS event
-           LEFT JOIN ets.merkle_leaf AS leaf
-             ON leaf.event_id = event.event_id AND leaf.domain = event.domain
-          WHERE ($1 IS NULL OR event.domain = $1)
-            AND CASE
-                  WHEN leaf.event_id IS NULL
-                  THEN event.transaction_id <= 0
-                    OR (event.transaction_id >= pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::pg_catalog.text::pg_catalog.int8
-                        -- This transaction's own rows are visible to it, whatever its id.
-                        AND event.transaction_id IS DISTINCT FROM pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text::pg_catalog.int8)
-                    OR pg_catalog.pg_visible_in_snapshot(
-                         greatest(event.transaction_id, 3)::pg_catalog.text::pg_catalog.xid8, position.snapshot)
-                  -- Among foreign ids the seal asks for the leaf.
-                  WHEN position.has_foreign_ids THEN false
-                  ELSE event.transaction_id <= 0 OR NOT pg_catalog.pg_visible_in_snapshot(
-                         greatest(event.transaction_id, 3)::pg_catalog.text::pg_catalog.xid8, position.snapshot)
-                END",
-        &[Value::or_null(domain, Type::Text)],
-        BATCH,
-        |row| {
-            let (class, check, detail) = match row.bool(5) {
-                Some(true) => {
-                    (FindingClass::Unsealed, "leaf", "by its transaction_id the last seal saw this event, or no seal will, but it has no leaf")
-                }
-                _ => (
-                    FindingClass::Seal,
-                    "transaction_id",
-                    "the event has a leaf, but by its transaction_id the next seal would give it another",
-                ),
-            };
-            findings.add(Finding {
-                domain: row.text(2),
-                stream: row.text(3),
-                sequence: row.int(4),
-                event_id: row.uuid(1).map(Uuid::from_bytes),
-                ..finding(class, check, detail)
-            });
-            Ok(!findings.is_full())
-        },
-    )
 }

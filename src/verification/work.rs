@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::chains::{self, Chains, Place};
 use super::trees::{self, Walked};
-use super::{Findings, checkpoints, guards, ledger_id, projections};
+use super::{Findings, checkpoints, guards, heads, ledger_id, projections, uniqueness};
 use crate::error::Result;
 
 /// Something to verify. Kept in `ets.verification_run.tasks` while it waits.
@@ -207,11 +207,11 @@ impl Work {
     /// A task that is one statement or little more, and is not divided.
     fn whole(&self, task: Task, findings: &mut Findings) -> Result<()> {
         match task {
-            Task::Heads { domain } => chains::heads(self.ledger_id, domain.as_deref(), None, findings),
+            Task::Heads { domain } => heads::compare(self.ledger_id, domain.as_deref(), None, findings),
             Task::Uniqueness { domain } => {
-                chains::ids_in_two_domains(domain.as_deref(), findings)?;
-                trees::in_two_leaves(domain.as_deref(), findings)?;
-                trees::unsealed(domain.as_deref(), findings)
+                uniqueness::ids_in_two_domains(domain.as_deref(), findings)?;
+                uniqueness::in_two_leaves(domain.as_deref(), findings)?;
+                uniqueness::unsealed(domain.as_deref(), findings)
             }
             Task::Projections => projections::compare(&self.verified, findings),
             Task::Checkpoints { first } => checkpoints::verify(&self.verified, first, findings),

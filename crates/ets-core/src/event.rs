@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::canonical::{self, CanonicalError, Limits, Payload};
-use crate::hash::{Digest, bytes_of, event_hash, from_hex, leaf_hash, to_hex};
+use crate::hash::{Digest, bytes_of, event_hash, from_hex, leaf_hash, write_hex};
 use crate::key::{self, KeyId, PublicKey, Signature};
 use crate::name::{DomainName, NameError, SchemaVersion, StreamName};
 use crate::time::Timestamp;
@@ -155,23 +155,26 @@ impl Header {
     /// The JCS text of the twelve members.
     pub fn to_jcs(&self) -> String {
         use std::fmt::Write as _;
-        let mut out = String::with_capacity(640 + self.stream.as_str().len());
+        let mut out = String::with_capacity(700 + self.stream.as_str().len());
         // Written in the order of RFC 8785 section 3.2.3. Only `stream` can need
         // escaping; the other texts are of plain characters by their types.
-        let _ = write!(
-            out,
-            "{{\"current_hash\":\"{}\",\"domain\":\"{}\",\"event_id\":\"{}\",\"key_id\":\"{}\",\"previous_hash\":\"{}\",\"public_key\":\"{}\",\"registry_version\":{},\"schema_version\":\"{}\",\"sequence\":{},\"signature\":\"{}\",\"stream\":",
-            self.current_hash,
-            self.domain,
-            self.event_id,
-            self.key_id,
-            self.previous_hash,
-            to_hex(&self.public_key),
-            self.registry_version,
-            self.schema_version,
-            self.sequence,
-            self.signature,
-        );
+        out.push_str("{\"current_hash\":\"");
+        write_hex(&mut out, self.current_hash.as_bytes());
+        out.push_str("\",\"domain\":\"");
+        out.push_str(self.domain.as_str());
+        out.push_str("\",\"event_id\":\"");
+        out.push_str(self.event_id.as_uuid().as_hyphenated().encode_lower(&mut [0; 36]));
+        out.push_str("\",\"key_id\":\"");
+        write_hex(&mut out, self.key_id.0.as_bytes());
+        out.push_str("\",\"previous_hash\":\"");
+        write_hex(&mut out, self.previous_hash.as_bytes());
+        out.push_str("\",\"public_key\":\"");
+        write_hex(&mut out, &self.public_key);
+        let _ = write!(out, "\",\"registry_version\":{},\"schema_version\":\"", self.registry_version);
+        out.push_str(self.schema_version.as_str());
+        let _ = write!(out, "\",\"sequence\":{},\"signature\":\"", self.sequence);
+        write_hex(&mut out, &self.signature.0);
+        out.push_str("\",\"stream\":");
         canonical::write_string(&mut out, self.stream.as_str());
         let _ = write!(out, ",\"timestamp\":\"{}\"}}", self.timestamp);
         out

@@ -185,13 +185,24 @@ pub fn bytes_of<const N: usize>(bytes: &[u8]) -> Result<[u8; N], LengthError> {
 
 /// Lowercase hexadecimal text of `bytes`.
 pub fn to_hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        text.push(char::from(DIGITS[usize::from(byte & 15)]));
-    }
+    write_hex(&mut text, bytes);
     text
+}
+
+/// Appends bytes in lowercase hexadecimal.
+pub fn write_hex(out: &mut String, bytes: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    const AT_ONCE: usize = 64;
+    let mut digits = [0; 2 * AT_ONCE];
+    for bytes in bytes.chunks(AT_ONCE) {
+        let (pairs, _) = digits.as_chunks_mut::<2>();
+        for (pair, byte) in pairs.iter_mut().zip(bytes) {
+            *pair = [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
+        }
+        let digits = digits.get(..2 * bytes.len()).unwrap_or_default();
+        out.push_str(std::str::from_utf8(digits).unwrap_or_default());
+    }
 }
 
 /// The `N` bytes that `text` denotes in lowercase hexadecimal; no other spelling

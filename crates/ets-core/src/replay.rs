@@ -8,7 +8,7 @@ use crate::event::Event;
 use crate::hash::Digest;
 use crate::name::{DomainName, StreamName};
 use crate::registry::Registry;
-use crate::verify::{ChainVerifier, Finding, RawEvent, VerifiedRegistry};
+use crate::verify::{ChainVerifier, Finding, Inspected, RawEvent, VerifiedRegistry};
 
 /// Replays streams, one after the other, each from its first event or from a state
 /// that was kept.
@@ -69,6 +69,12 @@ impl<'r> StreamReplay<'r> {
     /// As [`StreamReplay::push`], of a row as it is stored, whatever it holds.
     pub fn push_raw(&mut self, row: &RawEvent<'_>, findings: &mut Vec<Finding>) {
         self.chain.push_raw(row, findings);
+    }
+
+    /// As [`StreamReplay::push_raw`], of a row that an inspector for replays, that
+    /// judges by the same registry, has seen.
+    pub fn push_inspected(&mut self, row: Inspected, findings: &mut Vec<Finding>) {
+        self.chain.push_inspected(row, findings);
     }
 
     /// The sequence of the last event; 0 before the first.

@@ -4,11 +4,12 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::finding::{Finding, FindingClass, Flaw};
-use super::judge::{self, Memory, Signatures};
+use super::inspect::{Content, Inspected, Inspector, Judgement, Rules, Verdicts};
+use super::judge::Signatures;
 use super::raw::RawEvent;
 use super::registry::VerifiedRegistry;
 use super::rules::{RuleReplay, States};
-use crate::event::{Event, EventId};
+use crate::event::{Event, EventId, Header};
 use crate::hash::{Digest, genesis_hash};
 use crate::name::{DomainName, StreamName};
 use crate::registry::Registry;
@@ -20,22 +21,9 @@ use crate::time::Timestamp;
 /// says, so that one change is one row's findings and not all its successors'.
 pub struct ChainVerifier<'r> {
     ledger_id: Uuid,
-    registry: Option<&'r Registry>,
-    damaged_from: Option<u64>,
-    memory: Memory,
+    inspector: Inspector<'r>,
     at: Option<Position>,
     rules: RuleReplay,
-    signatures: Signatures,
-    judgement: Judgement,
-}
-
-/// What of an event is judged by the registry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Judgement {
-    /// Authority, schema and rules; states where rules need them.
-    Gate,
-    /// Rules, and every state.
-    Replay,
 }
 
 /// How far a [`ChainVerifier`] has come in a stream.
@@ -63,25 +51,21 @@ impl<'r> ChainVerifier<'r> {
     pub fn new(ledger_id: Uuid, registry: Option<&'r Registry>) -> Self {
         ChainVerifier {
             ledger_id,
-            registry,
-            damaged_from: None,
-            memory: Memory::default(),
+            inspector: Inspector::new(registry),
             at: None,
             rules: RuleReplay::default(),
-            signatures: Signatures::Verified,
-            judgement: Judgement::Gate,
         }
     }
 
     /// The verifier as a replayer: it leaves authority and JSON Schemas to others,
     /// and computes every state.
     pub(crate) fn replaying(self) -> Self {
-        ChainVerifier { judgement: Judgement::Replay, ..self }
+        ChainVerifier { inspector: self.inspector.replaying(), ..self }
     }
 
     /// The verifier without the one check that is dear.
     pub(crate) fn trusting_signatures(self) -> Self {
-        ChainVerifier { signatures: Signatures::Trusted, ..self }
+        ChainVerifier { inspector: self.inspector.trusting_signatures(), ..self }
     }
 
     /// Goes on after an event of a stream whose sequence, hash and state after it
@@ -107,12 +91,12 @@ impl<'r> ChainVerifier<'r> {
 
     /// The state after the last row; none if it is not known.
     pub(crate) fn state(&self) -> Option<&Value> {
-        self.registry.and(self.rules.state())
+        self.inspector.registry.and(self.rules.state())
     }
 
     /// As [`ChainVerifier::state`], without a copy.
     pub(crate) fn take_state(&mut self) -> Option<Value> {
-        self.registry.and(self.rules.take_state())
+        self.inspector.registry.and(self.rules.take_state())
     }
 
     /// A verifier for rows that are judged by what a [`super::RegistryVerifier`]
@@ -120,7 +104,7 @@ impl<'r> ChainVerifier<'r> {
     /// again for every row: the missing event has its own finding.
     pub fn judging_by(ledger_id: Uuid, verified: &'r VerifiedRegistry) -> Self {
         ChainVerifier {
-            damaged_from: verified.damaged_from,
+            inspector: Inspector::judging_by(verified),
             ..ChainVerifier::new(ledger_id, verified.registry.as_ref())
         }
     }
@@ -132,26 +116,52 @@ impl<'r> ChainVerifier<'r> {
 
     /// Verifies the next row, whatever it holds.
     pub fn push_raw(&mut self, row: &RawEvent, findings: &mut Vec<Finding>) {
-        match row.parse() {
-            Ok(event) => {
-                if !event.payload.is_stored_form() {
-                    let flaw = Flaw::tampering("payload", "the stored payload is not its canonical value");
-                    findings.push(row.finding(flaw));
-                }
-                self.push(&event, findings);
+        let inspected = self.inspector.inspect(row);
+        self.push_inspected(inspected, findings);
+    }
+
+    /// Verifies the next row, of which an inspector that judges by the same registry
+    /// has said what can be said of it alone.
+    pub fn push_inspected(&mut self, row: Inspected, findings: &mut Vec<Finding>) {
+        match row.0 {
+            Content::Event { event, is_foreign_form, verdicts } => {
+                findings.extend(is_foreign_form.then(|| foreign_form(&event.header)));
+                self.link(&event.header, Some(&event), verdicts, findings);
             }
-            Err(finding) => {
-                findings.push(finding);
-                self.step_over(row, findings);
+            Content::Header { header, is_foreign_form, verdicts } => {
+                findings.extend(is_foreign_form.then(|| foreign_form(&header)));
+                self.link(&header, None, verdicts, findings);
+            }
+            Content::NoEvent { finding, current_hash } => {
+                let stored = (*finding).clone();
+                findings.push(*finding);
+                self.step_over(&stored, current_hash, findings);
             }
         }
     }
 
+    /// Goes past a row without judging it: what follows is judged by it.
+    pub fn skip(&mut self, row: &RawEvent) {
+        let signatures = std::mem::replace(&mut self.inspector.signatures, Signatures::Trusted);
+        self.push_raw(row, &mut Vec::new());
+        self.inspector.signatures = signatures;
+    }
+
     /// Verifies the next event.
     pub fn push(&mut self, event: &Event, findings: &mut Vec<Finding>) {
-        let header = &event.header;
-        let mut flaws = judge::integrity(event, self.signatures, &mut self.memory);
-        let intact = flaws.is_empty();
+        let verdicts = self.inspector.event(event);
+        self.link(&event.header, Some(event), verdicts, findings);
+    }
+
+    /// Holds an event against those before it. `event` is there wherever rules are left.
+    fn link(
+        &mut self,
+        header: &Header,
+        event: Option<&Event>,
+        verdicts: Verdicts,
+        findings: &mut Vec<Finding>,
+    ) {
+        let Verdicts { integrity: mut flaws, computed, judged, rules } = verdicts;
         let gap = self.advance(header.domain.as_str(), header.stream.as_str(), header.sequence);
         let Some(at) = self.at.as_mut() else { return };
         if let Some(first) = gap.missing_from {
@@ -207,66 +217,54 @@ impl<'r> ChainVerifier<'r> {
         }
 
         at.heads = vec![header.current_hash];
-        if !intact {
-            // If current_hash itself was changed, the next row still has the true one.
-            at.heads.push(event.computed_hash());
-        }
+        // If current_hash itself was changed, the next row still has the true one.
+        at.heads.extend(computed);
         // Of this row even if it is wrong, so that one raised value is not
         // held against all that follow.
         at.last_event_id = Some(header.event_id);
         at.timestamp = Some(header.timestamp);
-        if self.registry.is_none_or(|registry| header.registry_version <= registry.version()) {
+        if self.inspector.registry.is_none_or(|registry| header.registry_version <= registry.version()) {
             at.registry_version = header.registry_version;
         }
 
-        flaws.extend(self.judge(event));
+        flaws.extend(judged);
+        match (rules, event) {
+            (Rules::Judged, _) => {}
+            (Rules::Left, Some(event)) => flaws.extend(self.judge_rules(event)),
+            (Rules::Left | Rules::Unknown, _) => {
+                self.rules.lose("the schema of an event before it is not known");
+            }
+        }
         if !sound {
             self.rules.lose("an event before it is damaged or not at hand");
         }
         findings.extend(flaws.into_iter().map(|flaw| flaw.of(header)));
     }
 
-    /// Authority, schema and rules. The registry's own events are judged as it is
-    /// folded, and leave its state null.
-    fn judge(&mut self, event: &Event) -> Vec<Flaw> {
+    /// The rules that an inspector has left, on the state before the event.
+    fn judge_rules(&mut self, event: &Event) -> Vec<Flaw> {
         let header = &event.header;
-        let Some(registry) = self.registry.filter(|_| header.domain.as_str() != crate::name::REGISTRY) else {
+        let Some(registry) = self.inspector.registry else { return Vec::new() };
+        let Ok(record) = registry.schema_at(&header.schema_version, header.registry_version) else {
             return Vec::new();
         };
-        let lacks_events = self.damaged_from.is_some_and(|from| from <= header.registry_version);
-        let is_gate = self.judgement == Judgement::Gate;
-        let mut flaws = Vec::new();
-        if is_gate {
-            flaws.extend(judge::authority(registry, header).filter(|_| !lacks_events));
-        }
-        match registry.schema_at(&header.schema_version, header.registry_version) {
-            Err(error) => {
-                self.rules.lose("the schema of an event before it is not known");
-                if !lacks_events {
-                    flaws.push(Flaw::new(FindingClass::Schema, "schema_version", error.to_string()));
-                }
-            }
-            Ok(record) => {
-                if is_gate {
-                    flaws.extend(judge::schema(record, event, &mut self.memory));
-                }
-                let states = if is_gate { States::WhereRulesNeedThem } else { States::All };
-                flaws.extend(self.rules.push(registry, record, event, states, &mut self.memory));
-            }
-        }
-        flaws
+        let states = match self.inspector.judgement {
+            Judgement::Gate => States::WhereRulesNeedThem,
+            Judgement::Replay => States::All,
+        };
+        self.rules.push(registry, record, event, states, &mut self.inspector.memory)
     }
 
     /// Goes past a row that holds no event, with what it does hold.
-    fn step_over(&mut self, row: &RawEvent, findings: &mut Vec<Finding>) {
-        let (Some(domain), Some(stream)) = (row.domain, row.stream) else { return };
+    fn step_over(&mut self, row: &Finding, current_hash: Option<Digest>, findings: &mut Vec<Finding>) {
+        let (Some(domain), Some(stream)) = (row.domain.as_deref(), row.stream.as_deref()) else { return };
         let Some(sequence) = row.sequence.and_then(|n| u64::try_from(n).ok()) else { return };
         let gap = self.advance(domain, stream, sequence);
         let Some(at) = self.at.as_mut() else { return };
         if let Some(first) = gap.missing_from {
             findings.push(missing(at, first, sequence));
         }
-        at.heads = row.current_hash.and_then(|bytes| Digest::try_from(bytes).ok()).into_iter().collect();
+        at.heads = current_hash.into_iter().collect();
         at.last_event_id = row.event_id.and_then(EventId::from_uuid).or(at.last_event_id);
         self.rules.lose("an event before it is damaged or not at hand");
     }
@@ -311,6 +309,10 @@ struct Gap {
     expected: u64,
     missing_from: Option<u64>,
     repeated: bool,
+}
+
+fn foreign_form(header: &Header) -> Finding {
+    Flaw::tampering("payload", "the stored payload is not its canonical value").of(header)
 }
 
 /// The finding for rows `first` up to before `sequence`, which are not there.

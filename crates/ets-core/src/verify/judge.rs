@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::finding::{Finding, FindingClass, Flaw};
 use crate::event::{Event, Header};
-use crate::key::PublicKey;
+use crate::key::{KeyId, PublicKey};
 use crate::registry::{CompileError, CompiledSchema, CompiledSchemas, Registry, Request, SchemaRecord};
 
 /// How many violations a finding lists.
@@ -17,16 +17,25 @@ const KEYS_KEPT: usize = 1024;
 /// What judging many events need not do twice.
 #[derive(Default)]
 pub(super) struct Memory {
-    keys: HashMap<[u8; 32], Option<PublicKey>>,
+    keys: HashMap<[u8; 32], KnownKey>,
     schemas: CompiledSchemas,
 }
 
+/// The 32 bytes of a public key: their name, and the key if they are one.
+struct KnownKey {
+    id: KeyId,
+    key: Option<PublicKey>,
+}
+
 impl Memory {
-    fn key(&mut self, bytes: &[u8; 32]) -> Option<&PublicKey> {
+    fn key(&mut self, bytes: &[u8; 32]) -> &KnownKey {
         if self.keys.len() >= KEYS_KEPT && !self.keys.contains_key(bytes) {
             self.keys.clear();
         }
-        self.keys.entry(*bytes).or_insert_with(|| PublicKey::from_bytes(bytes).ok()).as_ref()
+        self.keys.entry(*bytes).or_insert_with(|| KnownKey {
+            id: crate::key::key_id(bytes),
+            key: PublicKey::from_bytes(bytes).ok(),
+        })
     }
 
     pub(super) fn compiled(&mut self, record: &SchemaRecord) -> Result<Arc<CompiledSchema>, CompileError> {
@@ -152,17 +161,17 @@ pub(super) fn request_of(header: &Header) -> Request<'_> {
 /// As much of [`integrity`] as a header without its payload allows.
 pub(super) fn header_integrity(header: &Header, signatures: Signatures, memory: &mut Memory) -> Vec<Flaw> {
     let mut flaws = Vec::new();
-    let key_id = crate::key::key_id(&header.public_key);
-    if key_id != header.key_id {
+    let known = memory.key(&header.public_key);
+    if known.id != header.key_id {
         flaws.push(
             Flaw::tampering("key_id", "key_id is not the SHA-256 of the public key")
-                .compared(key_id, header.key_id),
+                .compared(known.id, header.key_id),
         );
     }
     if signatures == Signatures::Trusted {
         return flaws;
     }
-    match memory.key(&header.public_key) {
+    match &known.key {
         None => flaws.push(Flaw::tampering("signature", "the public key is no key that could be registered")),
         Some(key) if !key.verify(&header.current_hash, &header.signature) => {
             flaws.push(Flaw::tampering("signature", "the signature is not this key's over current_hash"));
