@@ -11,6 +11,7 @@ mod api;
 mod clock;
 mod db;
 mod ddl_guard;
+mod declared;
 mod error;
 mod events;
 mod function;
