@@ -13,7 +13,8 @@ mod scene;
 use std::collections::BTreeMap;
 use std::fs;
 
-use ets_tests::{Cluster, checkout};
+use ets_tests::{Cluster, DOMAIN, Ledger, Signer, append, checkout, head, order};
+use uuid::Uuid;
 
 use levels::Report;
 use matrix::{Attack, How, Matrix};
@@ -99,4 +100,81 @@ fn named(scene: &Scene, attack: &Attack, report: &Report) -> Option<String> {
 fn the_documentation_shows_the_matrix() {
     let text = fs::read_to_string(checkout().join(MATRIX)).expect("the matrix is there");
     ets_tests::assert_generated("docs/threat-model.md", "tamper matrix", &Matrix::parse(&text).as_markdown());
+}
+
+/// A transaction stays open after its append, the key is revoked, and a seal goes by
+/// before it commits. The event was right when the gate admitted it; whoever relies
+/// on it shall know that its signer had lost the right before it could be seen.
+#[test]
+fn an_event_that_commits_after_its_key_was_revoked_is_late_authority() {
+    let mut ledger = Ledger::new();
+    let bob = Signer::new(2);
+    ledger.register(&bob, "bob");
+    ledger.append(&order("other", 1));
+    ledger.seal();
+    let mut open = ledger.database.connect();
+    let mut transaction = open.transaction().expect("begin");
+    let previous = head(&mut transaction, "late").0;
+    let late = append(&mut transaction, &bob, &order("late", 1), &previous).expect("bob may");
+    ledger.client.execute("SELECT ets.revoke_key($1, 'stolen')", &[&bob.key_id()]).expect("a revocation");
+    ledger.seal();
+    assert_eq!(ledger.findings(), Vec::<String>::new(), "it is not there yet");
+    transaction.commit().expect("what the gate admitted commits");
+    assert_eq!(ledger.findings(), Vec::<String>::new(), "nothing is known before it is sealed");
+    ledger.seal();
+    let sql = "SELECT class, check_name, domain, stream, sequence, event_id FROM ets.verify_ledger()";
+    let rows = ledger.client.query(sql, &[]).expect("ets.verify_ledger");
+    assert_eq!(rows.len(), 1);
+    let row = &rows[0];
+    assert_eq!((row.get::<_, &str>(0), row.get::<_, &str>(1)), ("late_authority", "authority"));
+    assert_eq!((row.get::<_, &str>(2), row.get::<_, &str>(3)), (DOMAIN, "late"));
+    assert_eq!((row.get::<_, i64>(4), row.get::<_, Uuid>(5)), (1, late.event_id));
+    // Of one that was sealed before the revocation nothing is said.
+    let mut ledger = Ledger::new();
+    ledger.register(&bob, "bob");
+    let previous = ledger.head("late").0;
+    append(&mut ledger.client, &bob, &order("late", 1), &previous).expect("bob may");
+    ledger.seal();
+    ledger.client.execute("SELECT ets.revoke_key($1, 'stolen')", &[&bob.key_id()]).expect("a revocation");
+    ledger.append(&order("other", 1));
+    ledger.seal();
+    assert_eq!(ledger.findings(), Vec::<String>::new());
+}
+
+/// Who replaces ets.verify_ledger is found by the runs, which call another function.
+#[test]
+fn a_replaced_verification_is_found_by_the_scheduled_run() {
+    let scene = Scene::new(Cluster::shared());
+    let mut client = begun(&scene);
+    client
+        .batch_execute(
+            "ALTER EVENT TRIGGER ets_ddl_start DISABLE;
+             CREATE OR REPLACE FUNCTION ets.verify_ledger(domain text DEFAULT NULL, incremental boolean DEFAULT false,
+               max_findings integer DEFAULT 1000) RETURNS SETOF ets.finding_info LANGUAGE sql
+               AS 'SELECT NULL::ets.finding_info WHERE false';
+             ALTER EVENT TRIGGER ets_ddl_start ENABLE ALWAYS",
+        )
+        .expect("a superuser can");
+    assert_eq!(client.query("SELECT ets.verify_ledger()", &[]).expect("a lie").len(), 0);
+    let verdict = client.query_one("SELECT ets.run_batch('verify', false, 100000)", &[]).expect("a run");
+    assert_eq!(verdict.get::<_, &str>(0), "MISMATCH");
+    let sql =
+        "SELECT class || ' ' || check_name FROM ets.open_findings WHERE detail LIKE '%ets.verify_ledger%'";
+    assert_eq!(client.query_one(sql, &[]).expect("the finding").get::<_, &str>(0), "guard function");
+}
+
+#[test]
+fn verify_chain_looks_at_one_stream() {
+    let scene = Scene::new(Cluster::shared());
+    let mut client = begun(&scene);
+    client.batch_execute(DISARM).expect("a superuser can");
+    let sql = "UPDATE ets.ledger_event SET payload = payload || '{\"amount\": 8}' WHERE event_id = $1";
+    client.execute(sql, &[&scene.events["orders/a#2"]]).expect("no guard is left");
+    let mut count = |sql: &str, name: &str| -> i64 { client.query_one(sql, &[&name]).expect(sql).get(0) };
+    let stream = "SELECT count(*) FROM ets.verify_chain('orders', $1)";
+    assert!(count(stream, "a") > 0);
+    assert_eq!(count(stream, "b"), 0);
+    let event = "SELECT count(*) FROM ets.verify_event($1::text::uuid) WHERE passed IS FALSE";
+    assert!(count(event, &scene.events["orders/a#2"].to_string()) > 0);
+    assert_eq!(count(event, &scene.events["orders/a#1"].to_string()), 0);
 }

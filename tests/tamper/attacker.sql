@@ -19,12 +19,14 @@ BEGIN
       "timestamp", domain, stream, sequence, registry_version, transaction_id)
     VALUES (id, forged, schema_name, ets.key_id(public), public, previous, ets.event_hash(forged, previous),
       ets.sign(forged, previous, secret), clock_timestamp(), into_domain, into_stream, place, version,
-      pg_current_xact_id()::text::bigint);
+      -- Of a transaction that committed after the last seal, so that the next takes it.
+      (SELECT max(transaction_id) FROM ets.ledger_event));
   PERFORM attack.move_head(into_domain, into_stream);
 END
 $$;
 
--- Puts the head where the last event is; takes it away where there is none.
+-- Puts the head where the last event is, without a kept state, which the gate then
+-- computes; takes it away where there is no event.
 CREATE FUNCTION attack.move_head(of_domain text, of_stream text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
   INSERT INTO ets.stream_head (domain, stream, sequence, head_hash, last_event_id, last_timestamp, registry_version)
@@ -32,7 +34,7 @@ BEGIN
      WHERE domain = of_domain AND stream = of_stream ORDER BY sequence DESC LIMIT 1
     ON CONFLICT (domain, stream) DO UPDATE SET sequence = excluded.sequence, head_hash = excluded.head_hash,
       last_event_id = excluded.last_event_id, last_timestamp = excluded.last_timestamp,
-      registry_version = excluded.registry_version;
+      registry_version = excluded.registry_version, state = NULL;
   DELETE FROM ets.stream_head AS head WHERE head.domain = of_domain AND head.stream = of_stream AND NOT EXISTS (
     SELECT FROM ets.ledger_event AS event WHERE event.domain = head.domain AND event.stream = head.stream);
 END

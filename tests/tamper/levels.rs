@@ -45,7 +45,7 @@ impl Report {
 
     fn add(&mut self, level: &str, found: BTreeSet<String>) {
         if !found.is_empty() {
-            self.found.insert(level.to_owned(), found.into_iter().collect::<Vec<_>>().join("; "));
+            self.found.insert(level.to_owned(), brief(&found).join("; "));
         }
     }
 
@@ -73,6 +73,38 @@ const VERIFIED: &str =
     "SELECT class, check_name, domain, stream, sequence, event_id, detail FROM ets.verify_ledger()";
 const REPLAYED: &str =
     "SELECT class, check_name, domain, stream, sequence, event_id, detail FROM ets.verify_replay()";
+
+/// Three or more events in a row of one stream as `#1 to #3`.
+fn brief(found: &BTreeSet<String>) -> Vec<String> {
+    let mut streams: BTreeMap<&str, BTreeSet<u64>> = BTreeMap::new();
+    for text in found {
+        let (stream, number) = text.rsplit_once('#').unwrap_or((text, "0"));
+        streams.entry(stream).or_default().insert(number.parse().expect("a sequence"));
+    }
+    let mut out = Vec::new();
+    for (stream, numbers) in streams {
+        let (first, last) = (numbers.first().copied(), numbers.last().copied());
+        match first.zip(last) {
+            Some((0, 0)) => out.push(stream.to_owned()),
+            Some((first, last)) if numbers.len() > 2 && last - first + 1 == numbers.len() as u64 => {
+                out.push(format!("{stream}#{first} to #{last}"));
+            }
+            _ => out.extend(numbers.iter().map(|number| format!("{stream}#{number}"))),
+        }
+    }
+    out
+}
+
+/// One line instead of `count` that differ in the place alone.
+fn everywhere(found: BTreeSet<String>, count: usize) -> BTreeSet<String> {
+    let codes: BTreeSet<&str> = found.iter().filter_map(|text| text.split(' ').next()).collect();
+    match codes.first() {
+        Some(code) if codes.len() == 1 && found.len() == count => {
+            BTreeSet::from([format!("{code} everywhere")])
+        }
+        _ => found,
+    }
+}
 
 /// Where a finding says it is: the event as it was called before the attack.
 fn place(scene: &Scene, row: &Row) -> String {
@@ -127,7 +159,7 @@ fn next_insert(scene: &Scene, client: &mut Client) -> BTreeSet<String> {
     if let Err(error) = domain {
         found.insert(format!("{} ets.registry/main", code(&error)));
     }
-    found
+    everywhere(found, 5)
 }
 
 fn next_seal(client: &mut Client) -> BTreeSet<String> {
@@ -152,9 +184,11 @@ fn outside(scene: &Scene, client: &mut Client) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for (domain, (size, root)) in &scene.kept {
         if let Err(problem) = aside(client, |client| consistency(client, domain, *size, root)) {
-            found.insert(format!("consistency {domain}: {problem}"));
+            found.insert(format!("{problem} {domain}"));
         }
     }
+    let mut found: BTreeSet<String> =
+        everywhere(found, scene.kept.len()).iter().map(|problem| format!("consistency {problem}")).collect();
     let bundle = "SELECT ets.proof_bundle($1)::text";
     match aside(client, |client| client.query_one(bundle, &[&scene.events["orders/a#1"]])) {
         Err(error) => {
@@ -186,7 +220,7 @@ fn consistency(
     let rows = client.query(sql, &[&domain, &(size as i64), &now]).map_err(|error| code(&error))?;
     let proof: Vec<_> = rows.iter().map(|row| digest(row.get(0))).collect();
     verify_consistency(size, now as u64, &proof, root, &digest(&root_now))
-        .map_err(|_| "another root".to_owned())
+        .map_err(|_| "another-root".to_owned())
 }
 
 /// The exit code of `ets verify` on a bundle, with what was kept.
