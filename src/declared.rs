@@ -29,7 +29,7 @@ const FUNCTIONS: [&str; 14] = [
 pub struct Function {
     /// Its name, without the schema.
     pub name: &'static str,
-    /// `c` or `plpgsql`.
+    /// `c`, `plpgsql` or `sql`.
     pub language: &'static str,
     /// The symbol of a C function, or the body.
     pub source: &'static str,
@@ -92,7 +92,7 @@ fn functions_of(script: &'static str) -> impl Iterator<Item = Function> {
         };
         Some(Function {
             name,
-            language: if body.starts_with("$$") { "plpgsql" } else { "c" },
+            language: head.split_once("LANGUAGE ")?.1.split_whitespace().next()?,
             source,
             volatility,
             is_definer: head.contains(" SECURITY DEFINER"),

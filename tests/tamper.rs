@@ -12,6 +12,7 @@ mod scene;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::thread;
 
 use ets_tests::{Cluster, DOMAIN, Ledger, Signer, append, checkout, head, order};
 use uuid::Uuid;
@@ -23,6 +24,9 @@ use scene::Scene;
 /// Where the matrix lies in the checkout.
 const MATRIX: &str = "tests/tamper_matrix.txt";
 
+/// How many scenes are attacked at the same time.
+const SCENES: usize = 4;
+
 const DISARM: &str = "DO $$ DECLARE t name; BEGIN
     FOR t IN SELECT evtname FROM pg_event_trigger LOOP EXECUTE format('ALTER EVENT TRIGGER %I DISABLE', t); END LOOP;
     FOR t IN SELECT relname FROM pg_class WHERE relnamespace = 'ets'::regnamespace AND relkind = 'r' LOOP
@@ -33,30 +37,66 @@ END $$";
 /// Every level finds what the matrix says, and nothing else.
 #[test]
 fn the_matrix_says_what_finds_each_attack() {
-    let text = fs::read_to_string(checkout().join(MATRIX)).expect("the matrix is there");
-    let mut matrix = Matrix::parse(&text);
-    assert_eq!(matrix.render(), text, "{MATRIX} is not in the form that UPDATE_GOLDEN=1 writes");
-    let mut scene = Scene::new(Cluster::shared());
-    let unharmed = Report::of(&scene, &mut begun(&scene));
-    assert_eq!(unharmed.found, BTreeMap::new(), "nothing is found where nothing was done");
+    let mut matrix = read_matrix();
     let update = std::env::var_os("UPDATE_GOLDEN").is_some();
-    let mut wrong = Vec::new();
-    for attack in matrix.groups.iter_mut().flat_map(|group| &mut group.attacks) {
-        let report = carry_out(&mut scene, attack);
-        wrong.extend(named(&scene, attack, &report));
-        if update {
-            attack.found = report.found;
-        } else if attack.found != report.found {
-            wrong.push(format!(
-                "{}:\n  expected {:?}\n  found    {:?}",
-                attack.title, attack.found, report.found
-            ));
-        }
-    }
+    let mut attacks: Vec<&mut Attack> =
+        matrix.groups.iter_mut().flat_map(|group| &mut group.attacks).collect();
+    let share = attacks.len().div_ceil(SCENES);
+    let wrong: Vec<String> = thread::scope(|scope| {
+        let shares = attacks.chunks_mut(share).map(|share| scope.spawn(move || attack_all(share, update)));
+        let shares: Vec<_> = shares.collect();
+        shares.into_iter().flat_map(|share| share.join().expect("no attack panics")).collect()
+    });
     if update {
         fs::write(checkout().join(MATRIX), matrix.render()).expect("the matrix is ours");
     }
     assert!(wrong.is_empty(), "{}\nif this is wanted: UPDATE_GOLDEN=1", wrong.join("\n"));
+}
+
+/// Carries out attacks on a scene of their own; what is not as the matrix says. With
+/// `update` the matrix takes what is found.
+fn attack_all(attacks: &mut [&mut Attack], update: bool) -> Vec<String> {
+    let scene = Scene::new(Cluster::shared());
+    let unharmed = Report::of(&scene, &mut begun(&scene));
+    assert_eq!(unharmed.found, BTreeMap::new(), "nothing is found where nothing was done");
+    let mut wrong = Vec::new();
+    for attack in attacks {
+        let report = carry_out(&scene, attack);
+        wrong.extend(named(&scene, attack, &report));
+        if update {
+            attack.found = report.found;
+        } else if attack.found != report.found {
+            let (expected, found) = (&attack.found, &report.found);
+            wrong.push(format!("{}:\n  expected {expected:?}\n  found    {found:?}", attack.title));
+        }
+    }
+    wrong
+}
+
+fn read_matrix() -> Matrix {
+    let text = fs::read_to_string(checkout().join(MATRIX)).expect("the matrix is there");
+    let matrix = Matrix::parse(&text);
+    assert_eq!(matrix.render(), text, "{MATRIX} is not in the form that UPDATE_GOLDEN=1 writes");
+    matrix
+}
+
+/// A column that is added some day is attacked, too.
+#[test]
+fn every_column_of_an_event_is_attacked() {
+    let mut ledger = Ledger::new();
+    let matrix = read_matrix();
+    let group =
+        matrix.groups.iter().find(|group| group.title == "The columns of an event").expect("the group");
+    let attacked = |column: &str| {
+        let set = format!("UPDATE ets.ledger_event SET {column} = ");
+        group.attacks.iter().any(|attack| matches!(&attack.how, How::Rows(sql) if sql.contains(&set)))
+    };
+    let sql = "SELECT quote_ident(attname) FROM pg_attribute
+        WHERE attrelid = 'ets.ledger_event'::regclass AND attnum > 0 AND NOT attisdropped";
+    for row in ledger.client.query(sql, &[]).expect("columns") {
+        let column: String = row.get(0);
+        assert!(attacked(&column), "no attack changes {column}");
+    }
 }
 
 /// A session in a transaction that is never committed.
@@ -66,7 +106,7 @@ fn begun(scene: &Scene) -> postgres::Client {
     client
 }
 
-fn carry_out(scene: &mut Scene, attack: &Attack) -> Report {
+fn carry_out(scene: &Scene, attack: &Attack) -> Report {
     let (before, sql, after) = match &attack.how {
         How::Rows(sql) => (DISARM, sql, "SELECT ets.arm()"),
         How::Sql(sql) => ("", sql, ""),
@@ -98,8 +138,7 @@ fn named(scene: &Scene, attack: &Attack, report: &Report) -> Option<String> {
 
 #[test]
 fn the_documentation_shows_the_matrix() {
-    let text = fs::read_to_string(checkout().join(MATRIX)).expect("the matrix is there");
-    ets_tests::assert_generated("docs/threat-model.md", "tamper matrix", &Matrix::parse(&text).as_markdown());
+    ets_tests::assert_generated("docs/threat-model.md", "tamper matrix", &read_matrix().as_markdown());
 }
 
 /// A transaction stays open after its append, the key is revoked, and a seal goes by

@@ -138,7 +138,11 @@ fn views(findings: &mut Findings) -> Result<()> {
 
 fn same_plan(view: &declared::View) -> Result<bool> {
     // EXPLAIN writes nothing, but is no query either.
-    let plan = |sql| db::query(View::Write, sql, &[], |row| Ok(row.text(1)));
+    let plan = |sql| -> Result<Vec<String>> {
+        let lines = db::query(View::Write, sql, &[], |row| Ok(row.text(1).unwrap_or_default()))?;
+        // Where the server counts statements: a name that the view has, and its text has not.
+        Ok(lines.into_iter().filter(|line| !line.starts_with("Query Identifier:")).collect())
+    };
     let [stored, expected] = view.explain;
     Ok(plan(stored)? == plan(expected)?)
 }

@@ -77,7 +77,8 @@ BEGIN
   DELETE FROM ets.checkpoint;
   DELETE FROM ets.seal_position;
   PERFORM ets.seal();
-  UPDATE unsealed SET transaction_id = pg_current_xact_id()::text::bigint;
+  -- One that this seal did not see, so that the next takes them.
+  UPDATE unsealed SET transaction_id = (SELECT pg_snapshot_xmax(snapshot)::text::bigint FROM ets.seal_position);
   INSERT INTO ets.ledger_event SELECT * FROM unsealed;
 END
 $$;
