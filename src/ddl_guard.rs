@@ -17,6 +17,7 @@ use pgrx::pg_sys::{self, AlterTableType as At, Datum, Node, NodeTag, ObjectType,
 use serde_json::json;
 
 use crate::db::{self, View};
+use crate::declared;
 use crate::error::{Error, Result, sqlstate};
 use crate::function::Call;
 use crate::transaction;
@@ -26,8 +27,6 @@ crate::sql_functions! {
     ets_ddl_guard pg_finfo_ets_ddl_guard => ddl_guard;
 }
 
-/// The functions behind the guards, which the extension owns. None has arguments.
-const FUNCTIONS: [&CStr; 3] = [c"gate", c"guard", c"ddl_guard"];
 /// How the event triggers' names begin.
 const EVENT_TRIGGERS: &str = "ets_ddl_";
 
@@ -114,7 +113,9 @@ fn concern(tree: *mut Node) -> Result<Concern> {
             NodeTag::T_RenameStmt => rename(&*tree.cast()),
             NodeTag::T_AlterObjectSchemaStmt => {
                 let statement: &pg_sys::AlterObjectSchemaStmt = &*tree.cast();
-                Concern::refused_if(ledger_table(statement.relation).or_else(|| function(statement.object)))
+                let moved = ledger_table(statement.relation)
+                    .or_else(|| relation_of_kind(statement.relation, is_view));
+                Concern::refused_if(moved.or_else(|| function(statement.object)))
             }
             NodeTag::T_AlterObjectDependsStmt => {
                 let statement: &pg_sys::AlterObjectDependsStmt = &*tree.cast();
@@ -130,8 +131,11 @@ fn concern(tree: *mut Node) -> Result<Concern> {
             }
             NodeTag::T_CreateFunctionStmt => {
                 let statement: &pg_sys::CreateFunctionStmt = &*tree.cast();
-                let arguments = length(statement.parameters);
-                Concern::refused_if(if arguments == 0 { named_function(statement.funcname) } else { None })
+                Concern::refused_if(created_function(statement.funcname))
+            }
+            NodeTag::T_ViewStmt => {
+                let statement: &pg_sys::ViewStmt = &*tree.cast();
+                Concern::refused_if(relation_of_kind(statement.view, is_view))
             }
             NodeTag::T_RuleStmt => {
                 let statement: &pg_sys::RuleStmt = &*tree.cast();
@@ -220,7 +224,11 @@ unsafe fn drop_objects(statement: &pg_sys::DropStmt) -> Concern {
                 let table = relation_of(table)?;
                 is_own_trigger(name).then(|| format!("trigger {} on {table}", name.to_string_lossy()))
             }
-            ObjectType::OBJECT_FUNCTION | ObjectType::OBJECT_ROUTINE => function(object),
+            ObjectType::OBJECT_FUNCTION | ObjectType::OBJECT_PROCEDURE | ObjectType::OBJECT_ROUTINE => {
+                function(object)
+            }
+            ObjectType::OBJECT_VIEW => dotted(&strings(object.cast()), is_view),
+            ObjectType::OBJECT_INDEX => dotted(&strings(object.cast()), is_index),
             ObjectType::OBJECT_SCHEMA => schema(string(object)),
             _ => None,
         })
@@ -233,8 +241,12 @@ unsafe fn rename(statement: &pg_sys::RenameStmt) -> Concern {
     unsafe {
         Concern::refused_if(match statement.renameType {
             ObjectType::OBJECT_SCHEMA => schema(c_str(statement.subname)),
-            ObjectType::OBJECT_FUNCTION | ObjectType::OBJECT_ROUTINE => function(statement.object),
-            _ => ledger_table(statement.relation),
+            ObjectType::OBJECT_FUNCTION | ObjectType::OBJECT_PROCEDURE | ObjectType::OBJECT_ROUTINE => {
+                function(statement.object)
+            }
+            _ => ledger_table(statement.relation)
+                .or_else(|| relation_of_kind(statement.relation, is_view))
+                .or_else(|| relation_of_kind(statement.relation, is_index)),
         })
     }
 }
@@ -261,7 +273,11 @@ unsafe fn extension_contents(statement: &pg_sys::AlterExtensionContentsStmt) -> 
         Concern::refused_if(match statement.objtype {
             ObjectType::OBJECT_TABLE => relation_of(&strings(object.cast())),
             ObjectType::OBJECT_SCHEMA => schema(string(object)),
-            ObjectType::OBJECT_FUNCTION | ObjectType::OBJECT_ROUTINE => function(object),
+            ObjectType::OBJECT_FUNCTION | ObjectType::OBJECT_PROCEDURE | ObjectType::OBJECT_ROUTINE => {
+                function(object)
+            }
+            ObjectType::OBJECT_VIEW => dotted(&strings(object.cast()), is_view),
+            ObjectType::OBJECT_INDEX => dotted(&strings(object.cast()), is_index),
             ObjectType::OBJECT_EVENT_TRIGGER => string(object)
                 .map(|name| name.to_string_lossy())
                 .filter(|name| name.starts_with(EVENT_TRIGGERS))
@@ -416,26 +432,54 @@ fn in_own_script() -> bool {
 /// The table of the ledger that a statement names, as `table ets.…`: any table in
 /// schema `ets`.
 unsafe fn ledger_table(name: *const pg_sys::RangeVar) -> Option<String> {
-    // SAFETY: null or a live node.
-    unsafe {
-        let name = name.as_ref()?;
-        table_named(c_str(name.schemaname), c_str(name.relname)?)
-    }
+    // SAFETY: per concern().
+    unsafe { relation_of_kind(name, is_table) }
 }
 
 /// As [`ledger_table`], of a dotted name.
 unsafe fn relation_of(names: &[&CStr]) -> Option<String> {
     // SAFETY: per concern().
+    unsafe { dotted(names, is_table) }
+}
+
+/// What a relation in schema `ets` is called where it must stay, by `pg_class.relkind`
+/// and name.
+type Kind = fn(u8, &str) -> Option<&'static str>;
+
+fn is_table(kind: u8, _: &str) -> Option<&'static str> {
+    matches!(kind, b'r' | b'p').then_some("table")
+}
+
+/// A view that ets.arm makes. Other views are their owners' business.
+fn is_view(kind: u8, name: &str) -> Option<&'static str> {
+    (kind == b'v' && declared::views().iter().any(|view| view.name == name)).then_some("view")
+}
+
+/// An index that the ledger's tables were made with.
+fn is_index(kind: u8, name: &str) -> Option<&'static str> {
+    (matches!(kind, b'i' | b'I') && declared::indexes().any(|index| index == name)).then_some("index")
+}
+
+unsafe fn relation_of_kind(name: *const pg_sys::RangeVar, kind: Kind) -> Option<String> {
+    // SAFETY: null or a live node.
+    unsafe {
+        let name = name.as_ref()?;
+        relation_named(c_str(name.schemaname), c_str(name.relname)?, kind)
+    }
+}
+
+unsafe fn dotted(names: &[&CStr], kind: Kind) -> Option<String> {
+    // SAFETY: per concern().
     unsafe {
         match names {
-            [name] => table_named(None, name),
-            [.., schema, name] => table_named(Some(schema), name),
+            [name] => relation_named(None, name, kind),
+            [.., schema, name] => relation_named(Some(schema), name, kind),
             [] => None,
         }
     }
 }
 
-unsafe fn table_named(schema: Option<&CStr>, name: &CStr) -> Option<String> {
+unsafe fn relation_named(schema: Option<&CStr>, name: &CStr, kind: Kind) -> Option<String> {
     if schema.is_some_and(|schema| schema != c"ets") {
         return None;
     }
@@ -449,10 +493,12 @@ unsafe fn table_named(schema: Option<&CStr>, name: &CStr) -> Option<String> {
             Some(_) => pg_sys::get_relname_relid(name.as_ptr(), ets),
             None => pg_sys::RelnameGetRelid(name.as_ptr()),
         };
-        let is_table = relation != Oid::INVALID
-            && pg_sys::get_rel_namespace(relation) == ets
-            && matches!(pg_sys::get_rel_relkind(relation) as u8, b'r' | b'p');
-        is_table.then(|| format!("table ets.{}", name.to_string_lossy()))
+        if relation == Oid::INVALID || pg_sys::get_rel_namespace(relation) != ets {
+            return None;
+        }
+        let name = name.to_str().ok()?;
+        let what = kind(pg_sys::get_rel_relkind(relation) as u8, name)?;
+        Some(format!("{what} ets.{name}"))
     }
 }
 
@@ -460,7 +506,8 @@ fn schema(name: Option<&CStr>) -> Option<String> {
     (name == Some(c"ets")).then(|| "schema ets".to_owned())
 }
 
-/// The guards' function that an object with arguments names.
+/// The extension's function that an object with arguments names. No two have one
+/// name, so the arguments do not matter.
 unsafe fn function(object: *mut Node) -> Option<String> {
     // SAFETY: null or a live node.
     unsafe {
@@ -468,23 +515,51 @@ unsafe fn function(object: *mut Node) -> Option<String> {
             return None;
         }
         let object: &pg_sys::ObjectWithArgs = &*object.cast();
-        if length(object.objargs) == 0 { named_function(object.objname) } else { None }
+        let name = declared_name(object.objname)?;
+        let ets = pg_sys::get_namespace_oid(c"ets".as_ptr(), true);
+        let mut candidate = pg_sys::FuncnameGetCandidates(
+            object.objname,
+            -1,
+            std::ptr::null_mut(),
+            false,
+            false,
+            false,
+            true,
+        );
+        while let Some(found) = candidate.as_ref() {
+            if ets != Oid::INVALID && pg_sys::get_func_namespace(found.oid) == ets {
+                return Some(name);
+            }
+            candidate = found.next;
+        }
+        None
     }
 }
 
-unsafe fn named_function(name: *mut pg_sys::List) -> Option<String> {
-    // SAFETY: a live list of strings; a name that means nothing is no error.
+/// The extension's function that a CREATE would replace, or stand beside and catch
+/// calls of.
+unsafe fn created_function(names: *mut pg_sys::List) -> Option<String> {
+    // SAFETY: a live list of strings; the search path is a list of oids.
     unsafe {
-        let names = strings(name);
-        let last = *names.last()?;
-        if !FUNCTIONS.contains(&last) || names.len() > 2 {
-            return None;
-        }
-        let function = pg_sys::LookupFuncName(name, 0, std::ptr::null(), true);
+        let name = declared_name(names)?;
         let ets = pg_sys::get_namespace_oid(c"ets".as_ptr(), true);
-        (function != Oid::INVALID && ets != Oid::INVALID && pg_sys::get_func_namespace(function) == ets)
-            .then(|| format!("function ets.{}", last.to_string_lossy()))
+        if length(names) > 1 {
+            return (ets != Oid::INVALID).then_some(name);
+        }
+        let path = pg_sys::fetch_search_path(false).as_ref()?;
+        let first = (path.length > 0).then(|| (*path.elements).oid_value)?;
+        (first == ets).then_some(name)
     }
+}
+
+/// `function ets.…`, if a name could be that of a function of the extension.
+unsafe fn declared_name(names: *mut pg_sys::List) -> Option<String> {
+    // SAFETY: a live list of strings.
+    let names = unsafe { strings(names) };
+    let (last, schema) = names.split_last()?;
+    let is_ets = schema.last().is_none_or(|schema| *schema == c"ets");
+    let last = last.to_str().ok()?;
+    (is_ets && declared::is_function(last)).then(|| format!("function ets.{last}"))
 }
 
 fn is_own_trigger(name: &CStr) -> bool {

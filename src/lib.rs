@@ -12,6 +12,7 @@ mod clock;
 mod conveyor;
 mod db;
 mod ddl_guard;
+mod declared;
 mod error;
 mod events;
 mod function;

@@ -172,6 +172,28 @@ pub fn broken_tree(domain: &DomainName, problem: impl std::fmt::Display) -> Erro
         .hint("run ets.verify_ledger() to see what was changed")
 }
 
+/// Refuses to grow a tree that has leaves which are in no checkpoint: somebody has
+/// made them, or taken the checkpoint away.
+///
+/// # Errors
+/// ET002.
+fn nothing_behind(domain: &DomainName, tree_size: u64) -> Result<()> {
+    let further = db::first(
+        View::Query,
+        "SELECT true FROM ets.merkle_leaf AS leaf
+          WHERE leaf.domain OPERATOR(pg_catalog.=) $1 AND leaf.leaf_index OPERATOR(pg_catalog.>=) $2 LIMIT 1",
+        &[domain.as_str().into(), tree_size.into()],
+        |_| Ok(()),
+    )?;
+    match further {
+        None => Ok(()),
+        Some(()) => Err(broken_tree(
+            domain,
+            format_args!("it has leaves past the {tree_size} of the last checkpoint"),
+        )),
+    }
+}
+
 /// `ET002` for a checkpoint or root that no seal can have written.
 pub fn corrupted() -> Error {
     Error::new(sqlstate::HASH, "a checkpoint's row holds what no checkpoint can have")
@@ -238,6 +260,7 @@ impl Forest {
                 Some(root) => frontier(root)?,
                 None => Frontier::default(),
             };
+            nothing_behind(&leaf.domain, frontier.tree_size())?;
             let domain = leaf.domain;
             self.growing = Some(Growing { domain, frontier, indexes: Vec::new(), ids: Vec::new() });
         }

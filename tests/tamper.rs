@@ -1,149 +1,219 @@
 //! What a superuser can do past every guard is found, and the finding names the
-//! row.
+//! row: the matrix of `tamper_matrix.txt`, carried out.
 
-use ets_tests::{DOMAIN, Ledger, order, tamper};
+#[path = "tamper/by_hand.rs"]
+mod by_hand;
+#[path = "tamper/levels.rs"]
+mod levels;
+#[path = "tamper/matrix.rs"]
+mod matrix;
+#[path = "tamper/scene.rs"]
+mod scene;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::thread;
+
+use ets_tests::{Cluster, DOMAIN, Ledger, Signer, append, checkout, head, order};
 use uuid::Uuid;
 
-struct Found {
-    ledger: Ledger,
-    events: Vec<Uuid>,
-}
+use levels::Report;
+use matrix::{Attack, How, Matrix};
+use scene::Scene;
 
-/// A sealed ledger of three events, the second of which is tampered with.
-fn sealed() -> Found {
-    let mut ledger = Ledger::new();
-    let mut events: Vec<Uuid> = (1..=3).map(|amount| ledger.append(&order("t", amount)).event_id).collect();
-    ledger.seal();
-    events.push(ledger.append(&order("t", 4)).event_id);
-    assert_eq!(ledger.findings(), Vec::<String>::new());
-    Found { ledger, events }
-}
+/// Where the matrix lies in the checkout.
+const MATRIX: &str = "tests/tamper_matrix.txt";
 
+/// How many scenes are attacked at the same time.
+const SCENES: usize = 4;
+
+const DISARM: &str = "DO $$ DECLARE t name; BEGIN
+    FOR t IN SELECT evtname FROM pg_event_trigger LOOP EXECUTE format('ALTER EVENT TRIGGER %I DISABLE', t); END LOOP;
+    FOR t IN SELECT relname FROM pg_class WHERE relnamespace = 'ets'::regnamespace AND relkind = 'r' LOOP
+        EXECUTE format('ALTER TABLE ets.%I DISABLE TRIGGER ALL', t);
+    END LOOP;
+END $$";
+
+/// Every level finds what the matrix says, and nothing else.
 #[test]
-fn changing_any_column_of_an_event_is_found() {
-    for change in [
-        "payload = jsonb_set(payload, '{amount}', '99')",
-        "payload = jsonb_set(payload, '{amount}', '2.0')",
-        "payload = payload || '{\"note\": 1}'",
-        "schema_version = 'order/1.0.1'",
-        "key_id = repeat('a', 64)",
-        "public_key = set_byte(public_key, 0, get_byte(public_key, 0) # 1)",
-        "previous_hash = set_byte(previous_hash, 31, get_byte(previous_hash, 31) # 1)",
-        "current_hash = set_byte(current_hash, 0, get_byte(current_hash, 0) # 128)",
-        "signature = set_byte(signature, 5, get_byte(signature, 5) # 1)",
-        "\"timestamp\" = \"timestamp\" + interval '1 microsecond'",
-        "stream = 'u'",
-        "sequence = 7",
-        "registry_version = registry_version - 1",
-    ] {
-        let Found { mut ledger, events } = sealed();
-        let sql = format!("UPDATE ets.ledger_event SET {change} WHERE event_id = '{}'", events[1]);
-        tamper(&mut ledger.client, &sql);
-        let findings = ledger.findings();
-        assert!(!findings.is_empty(), "{change} is not found");
-        let named = findings.iter().any(|finding| finding.contains(&events[1].to_string()));
-        assert!(named, "{change}: no finding names the row: {findings:#?}");
-        let document = "SELECT ets.event_document($1)::text";
-        if change.starts_with("payload") || change.contains("_hash") || change.starts_with("signature") {
-            let error = ets_tests::error_of(ledger.client.query_one(document, &[&events[1]]));
-            assert!(matches!(error.code().code(), "ET002" | "ET003"), "{change}: {error:?}");
+fn the_matrix_says_what_finds_each_attack() {
+    let mut matrix = read_matrix();
+    let update = std::env::var_os("UPDATE_GOLDEN").is_some();
+    let mut attacks: Vec<&mut Attack> =
+        matrix.groups.iter_mut().flat_map(|group| &mut group.attacks).collect();
+    let share = attacks.len().div_ceil(SCENES);
+    let wrong: Vec<String> = thread::scope(|scope| {
+        let shares = attacks.chunks_mut(share).map(|share| scope.spawn(move || attack_all(share, update)));
+        let shares: Vec<_> = shares.collect();
+        shares.into_iter().flat_map(|share| share.join().expect("no attack panics")).collect()
+    });
+    if update {
+        fs::write(checkout().join(MATRIX), matrix.render()).expect("the matrix is ours");
+    }
+    assert!(wrong.is_empty(), "{}\nif this is wanted: UPDATE_GOLDEN=1", wrong.join("\n"));
+}
+
+/// Carries out attacks on a scene of their own; what is not as the matrix says. With
+/// `update` the matrix takes what is found.
+fn attack_all(attacks: &mut [&mut Attack], update: bool) -> Vec<String> {
+    let scene = Scene::new(Cluster::shared());
+    let unharmed = Report::of(&scene, &mut begun(&scene));
+    assert_eq!(unharmed.found, BTreeMap::new(), "nothing is found where nothing was done");
+    let mut wrong = Vec::new();
+    for attack in attacks {
+        let report = carry_out(&scene, attack);
+        wrong.extend(named(&scene, attack, &report));
+        if update {
+            attack.found = report.found;
+        } else if attack.found != report.found {
+            let (expected, found) = (&attack.found, &report.found);
+            wrong.push(format!("{}:\n  expected {expected:?}\n  found    {found:?}", attack.title));
         }
     }
+    wrong
 }
 
+fn read_matrix() -> Matrix {
+    let text = fs::read_to_string(checkout().join(MATRIX)).expect("the matrix is there");
+    let matrix = Matrix::parse(&text);
+    assert_eq!(matrix.render(), text, "{MATRIX} is not in the form that UPDATE_GOLDEN=1 writes");
+    matrix
+}
+
+/// A column that is added some day is attacked, too.
 #[test]
-fn removing_an_event_is_found() {
-    for which in 0..4 {
-        let Found { mut ledger, events } = sealed();
-        tamper(
-            &mut ledger.client,
-            &format!("DELETE FROM ets.ledger_event WHERE event_id = '{}'", events[which]),
-        );
-        assert!(!ledger.findings().is_empty(), "event {} was removed", which + 1);
+fn every_column_of_an_event_is_attacked() {
+    let mut ledger = Ledger::new();
+    let matrix = read_matrix();
+    let group =
+        matrix.groups.iter().find(|group| group.title == "The columns of an event").expect("the group");
+    let attacked = |column: &str| {
+        let set = format!("UPDATE ets.ledger_event SET {column} = ");
+        group.attacks.iter().any(|attack| matches!(&attack.how, How::Rows(sql) if sql.contains(&set)))
+    };
+    let sql = "SELECT quote_ident(attname) FROM pg_attribute
+        WHERE attrelid = 'ets.ledger_event'::regclass AND attnum > 0 AND NOT attisdropped";
+    for row in ledger.client.query(sql, &[]).expect("columns") {
+        let column: String = row.get(0);
+        assert!(attacked(&column), "no attack changes {column}");
     }
 }
 
-#[test]
-fn swapping_two_events_is_found() {
-    let Found { mut ledger, events } = sealed();
-    let sql = format!(
-        "UPDATE ets.ledger_event SET sequence = 5 - sequence WHERE event_id IN ('{}', '{}')",
-        events[1], events[2]
-    );
-    tamper(&mut ledger.client, &sql);
-    assert!(ledger.findings().iter().any(|finding| finding.contains(&events[1].to_string())));
+/// A session in a transaction that is never committed.
+fn begun(scene: &Scene) -> postgres::Client {
+    let mut client = scene.connect();
+    client.batch_execute("BEGIN").expect("a transaction");
+    client
+}
+
+fn carry_out(scene: &Scene, attack: &Attack) -> Report {
+    let (before, sql, after) = match &attack.how {
+        How::Rows(sql) => (DISARM, sql, "SELECT ets.arm()"),
+        How::Sql(sql) => ("", sql, ""),
+        How::ByHand(name) => return by_hand::carry_out(name),
+    };
+    let mut client = begun(scene);
+    client.batch_execute(before).expect("a superuser can");
+    let sql = scene.fill(sql, true);
+    if let Err(error) = client.batch_execute(&sql) {
+        let error = error.as_db_error().unwrap_or_else(|| panic!("{}: {error}", attack.title));
+        assert!(error.code().code().starts_with("ET"), "{}: {error:?}", attack.title);
+        return Report::refused(error.code().code());
+    }
+    client.batch_execute(after).unwrap_or_else(|error| panic!("{}: {error:?}", attack.title));
+    Report::of(scene, &mut client)
+}
+
+/// What is wrong if no finding names what the attack changed.
+fn named(scene: &Scene, attack: &Attack, report: &Report) -> Option<String> {
+    let says = attack.says.as_ref().map(|text| scene.fill(text, false));
+    let is_named = match (&attack.names, &says) {
+        (Some(name), _) => report.findings.iter().any(|(place, _)| place == name),
+        (None, Some(text)) => report.findings.iter().any(|(_, detail)| detail.contains(text)),
+        // Then nothing may be found that could name it.
+        (None, None) => report.findings.is_empty(),
+    };
+    (!is_named).then(|| format!("{}: no finding names it: {:#?}", attack.title, report.findings))
 }
 
 #[test]
-fn changing_what_the_gate_and_the_seal_wrote_is_found() {
-    for sql in [
-        "UPDATE ets.stream_head SET sequence = sequence + 1 WHERE domain = 'orders'",
-        "UPDATE ets.stream_head SET head_hash = set_byte(head_hash, 0, get_byte(head_hash, 0) # 1) WHERE domain = 'orders'",
-        "DELETE FROM ets.stream_head WHERE domain = 'orders'",
-        "UPDATE ets.signing_key SET owner = 'mallory' WHERE owner = 'alice'",
-        "DELETE FROM ets.signing_key WHERE owner = 'alice'",
-        "INSERT INTO ets.signing_key SELECT repeat('e', 64), decode(repeat('ee', 32), 'hex'), algorithm, 'eve', custody,
-            not_before, not_after, registered_at FROM ets.signing_key WHERE owner = 'alice'",
-        "UPDATE ets.authority_grant SET streams = 'x' WHERE domain = 'orders'",
-        "DELETE FROM ets.authority_grant WHERE domain = 'orders'",
-        "UPDATE ets.schema_version SET schema = '{}' WHERE domain = 'orders'",
-        "UPDATE ets.domain SET description = 'other' WHERE domain = 'orders'",
-        "UPDATE ets.merkle_tile SET hashes = set_byte(hashes, 40, get_byte(hashes, 40) # 1) WHERE domain = 'orders'",
-        "DELETE FROM ets.merkle_tile WHERE domain = 'orders'",
-        "UPDATE ets.merkle_leaf SET leaf_index = leaf_index + 10 WHERE domain = 'orders' AND leaf_index = 2",
-        "DELETE FROM ets.merkle_leaf WHERE domain = 'orders' AND leaf_index = 1",
-        "UPDATE ets.domain_root SET root_hash = set_byte(root_hash, 0, get_byte(root_hash, 0) # 1) WHERE domain = 'orders'",
-        "UPDATE ets.domain_root SET tree_size = tree_size - 1 WHERE domain = 'orders'",
-        "UPDATE ets.checkpoint SET meta_root = set_byte(meta_root, 0, get_byte(meta_root, 0) # 1)",
-        "DELETE FROM ets.domain_root WHERE domain = 'orders'",
-        "DELETE FROM ets.checkpoint",
-    ] {
-        let Found { mut ledger, .. } = sealed();
-        tamper(&mut ledger.client, sql);
-        assert!(!ledger.findings().is_empty(), "not found: {sql}");
-    }
+fn the_documentation_shows_the_matrix() {
+    ets_tests::assert_generated("docs/threat-model.md", "tamper matrix", &read_matrix().as_markdown());
 }
 
+/// A transaction stays open after its append, the key is revoked, and a seal goes by
+/// before it commits. The event was right when the gate admitted it; whoever relies
+/// on it shall know that its signer had lost the right before it could be seen.
 #[test]
-fn a_guard_that_is_off_is_found() {
-    for disarm in [
-        "ALTER TABLE ets.ledger_event DISABLE TRIGGER ets_guard",
-        "ALTER TABLE ets.ledger_event ENABLE TRIGGER zz_ets_gate",
-        "DROP TRIGGER ets_guard ON ets.stream_head",
-    ] {
-        let Found { mut ledger, .. } = sealed();
-        let off = "DO $$ DECLARE t name; BEGIN FOR t IN SELECT evtname FROM pg_event_trigger LOOP
-            EXECUTE format('ALTER EVENT TRIGGER %I DISABLE', t); END LOOP; END $$";
-        ledger.client.batch_execute(off).expect("a superuser can");
-        ledger.client.batch_execute(disarm).expect("a superuser can");
-        assert!(!ledger.findings().is_empty(), "{disarm}");
-        ledger.client.batch_execute("SELECT ets.arm()").expect("armed again");
-        assert_eq!(ledger.findings(), Vec::<String>::new(), "{disarm}, armed again");
-    }
+fn an_event_that_commits_after_its_key_was_revoked_is_late_authority() {
+    let mut ledger = Ledger::new();
+    let bob = Signer::new(2);
+    ledger.register(&bob, "bob");
+    ledger.append(&order("other", 1));
+    ledger.seal();
+    let mut open = ledger.database.connect();
+    let mut transaction = open.transaction().expect("begin");
+    let previous = head(&mut transaction, "late").0;
+    let late = append(&mut transaction, &bob, &order("late", 1), &previous).expect("bob may");
+    ledger.client.execute("SELECT ets.revoke_key($1, 'stolen')", &[&bob.key_id()]).expect("a revocation");
+    ledger.seal();
+    assert_eq!(ledger.findings(), Vec::<String>::new(), "it is not there yet");
+    transaction.commit().expect("what the gate admitted commits");
+    assert_eq!(ledger.findings(), Vec::<String>::new(), "nothing is known before it is sealed");
+    ledger.seal();
+    let sql = "SELECT class, check_name, domain, stream, sequence, event_id FROM ets.verify_ledger()";
+    let rows = ledger.client.query(sql, &[]).expect("ets.verify_ledger");
+    assert_eq!(rows.len(), 1);
+    let row = &rows[0];
+    assert_eq!((row.get::<_, &str>(0), row.get::<_, &str>(1)), ("late_authority", "authority"));
+    assert_eq!((row.get::<_, &str>(2), row.get::<_, &str>(3)), (DOMAIN, "late"));
+    assert_eq!((row.get::<_, i64>(4), row.get::<_, Uuid>(5)), (1, late.event_id));
+    // Of one that was sealed before the revocation nothing is said.
+    let mut ledger = Ledger::new();
+    ledger.register(&bob, "bob");
+    let previous = ledger.head("late").0;
+    append(&mut ledger.client, &bob, &order("late", 1), &previous).expect("bob may");
+    ledger.seal();
+    ledger.client.execute("SELECT ets.revoke_key($1, 'stolen')", &[&bob.key_id()]).expect("a revocation");
+    ledger.append(&order("other", 1));
+    ledger.seal();
+    assert_eq!(ledger.findings(), Vec::<String>::new());
+}
+
+/// Who replaces ets.verify_ledger is found by the runs, which call another function.
+#[test]
+fn a_replaced_verification_is_found_by_the_scheduled_run() {
+    let scene = Scene::new(Cluster::shared());
+    let mut client = begun(&scene);
+    client
+        .batch_execute(
+            "ALTER EVENT TRIGGER ets_ddl_start DISABLE;
+             CREATE OR REPLACE FUNCTION ets.verify_ledger(domain text DEFAULT NULL, incremental boolean DEFAULT false,
+               max_findings integer DEFAULT 1000) RETURNS SETOF ets.finding_info LANGUAGE sql
+               AS 'SELECT NULL::ets.finding_info WHERE false';
+             ALTER EVENT TRIGGER ets_ddl_start ENABLE ALWAYS",
+        )
+        .expect("a superuser can");
+    assert_eq!(client.query("SELECT ets.verify_ledger()", &[]).expect("a lie").len(), 0);
+    let verdict = client.query_one("SELECT ets.run_batch('verify', false, 100000)", &[]).expect("a run");
+    assert_eq!(verdict.get::<_, &str>(0), "MISMATCH");
+    let sql =
+        "SELECT class || ' ' || check_name FROM ets.open_findings WHERE detail LIKE '%ets.verify_ledger%'";
+    assert_eq!(client.query_one(sql, &[]).expect("the finding").get::<_, &str>(0), "guard function");
 }
 
 #[test]
 fn verify_chain_looks_at_one_stream() {
-    let Found { mut ledger, events } = sealed();
-    ledger.append(&order("other", 1));
-    let sql = format!(
-        "UPDATE ets.ledger_event SET payload = payload || '{{\"amount\": 8}}' WHERE event_id = '{}'",
-        events[1]
-    );
-    tamper(&mut ledger.client, &sql);
-    let count = "SELECT count(*) FROM ets.verify_chain($1, $2)";
-    assert!(ledger.one::<i64>(count, &[&DOMAIN, &"t"]) > 0);
-    assert_eq!(ledger.one::<i64>(count, &[&DOMAIN, &"other"]), 0);
-    let failed = "SELECT count(*) FROM ets.verify_event($1) WHERE passed IS FALSE";
-    assert!(ledger.one::<i64>(failed, &[&events[1]]) > 0);
-    assert_eq!(ledger.one::<i64>(failed, &[&events[0]]), 0);
-}
-
-#[test]
-fn a_seal_refuses_to_build_on_a_changed_tree() {
-    let Found { mut ledger, .. } = sealed();
-    let sql = "UPDATE ets.domain_root SET root_hash = set_byte(root_hash, 0, get_byte(root_hash, 0) # 1)
-        WHERE domain = 'orders'";
-    tamper(&mut ledger.client, sql);
-    ets_tests::refused(ledger.client.query_one("SELECT ets.seal()", &[]), "ET002");
+    let scene = Scene::new(Cluster::shared());
+    let mut client = begun(&scene);
+    client.batch_execute(DISARM).expect("a superuser can");
+    let sql = "UPDATE ets.ledger_event SET payload = payload || '{\"amount\": 8}' WHERE event_id = $1";
+    client.execute(sql, &[&scene.events["orders/a#2"]]).expect("no guard is left");
+    let mut count = |sql: &str, name: &str| -> i64 { client.query_one(sql, &[&name]).expect(sql).get(0) };
+    let stream = "SELECT count(*) FROM ets.verify_chain('orders', $1)";
+    assert!(count(stream, "a") > 0);
+    assert_eq!(count(stream, "b"), 0);
+    let event = "SELECT count(*) FROM ets.verify_event($1::text::uuid) WHERE passed IS FALSE";
+    assert!(count(event, &scene.events["orders/a#2"].to_string()) > 0);
+    assert_eq!(count(event, &scene.events["orders/a#1"].to_string()), 0);
 }

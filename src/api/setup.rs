@@ -24,7 +24,7 @@ crate::sql_functions! {
 
 /// The scripts that make the tables, in order: `ets.init` runs all, `ets.arm`
 /// those that a ledger of an earlier layout lacks. A released one is never edited.
-const LAYOUTS: [&str; 2] = [include_str!("../../sql/tables.sql"), include_str!("../../sql/tables_2.sql")];
+pub const LAYOUTS: [&str; 2] = [include_str!("../../sql/tables.sql"), include_str!("../../sql/tables_2.sql")];
 
 fn init(call: &Call) -> Result<Value> {
     require_superuser("ets.init")?;
@@ -126,7 +126,7 @@ fn add_tables() -> Result<usize> {
 }
 
 /// `sql/arm.sql` with the tables that have the trigger `ets_guard`.
-fn arming_script() -> String {
+pub fn arming_script() -> String {
     let names: Vec<String> = guarded_tables().map(|name| format!("'{name}'")).collect();
     include_str!("../../sql/arm.sql").replace(":guarded_tables", &names.join(", "))
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::chains::{self, Chains, Place};
 use super::trees::{self, Walked};
-use super::{Findings, checkpoints, guards, heads, ledger_id, projections, uniqueness};
+use super::{Findings, catalog, checkpoints, guards, heads, ledger_id, projections, uniqueness};
 use crate::error::Result;
 
 /// Something to verify. Kept in `ets.verification_run.tasks` while it waits.
@@ -56,7 +56,7 @@ pub enum Task {
     Projections,
     /// Checkpoints of the numbers from `first` on.
     Checkpoints { first: u64 },
-    /// The triggers.
+    /// The triggers, functions, views and indexes.
     Guards,
 }
 
@@ -215,7 +215,10 @@ impl Work {
             }
             Task::Projections => projections::compare(&self.verified, findings),
             Task::Checkpoints { first } => checkpoints::verify(&self.verified, first, findings),
-            Task::Guards => guards::verify(findings),
+            Task::Guards => {
+                guards::verify(findings)?;
+                catalog::verify(findings)
+            }
             Task::Registry | Task::Events { .. } | Task::Tails { .. } | Task::Leaves { .. } => Ok(()),
         }
     }

@@ -117,6 +117,11 @@ impl Cluster {
 
     /// Starts the server, which must not run, and waits until it answers.
     pub fn run(&self) {
+        self.run_with(&[]);
+    }
+
+    /// As [`Cluster::run`], with these variables in the server's environment.
+    pub fn run_with(&self, environment: &[(&str, &str)]) {
         let log = File::options().create(true).append(true).open(self.folder.join("server.log"));
         let log = log.expect("the log can be written");
         let mut command = server_program("postgres");
@@ -130,6 +135,7 @@ impl Cluster {
             command.arg("-c").arg(setting);
         }
         let child = command
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a file handle can be copied"))
             .stderr(log)
@@ -168,6 +174,11 @@ impl Cluster {
             ("PGDATABASE", database.to_owned()),
             ("PGSSLMODE", "disable".to_owned()),
         ]
+    }
+
+    /// The folder of its data and socket, which the server's user can enter.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// What the server wrote to its log.

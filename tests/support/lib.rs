@@ -13,7 +13,7 @@ mod test_data;
 pub use chain::Chain;
 pub use cluster::{Cluster, Database, checkout, give_to_server, program};
 pub use copies::Dump;
-pub use golden::assert_documented;
+pub use golden::{assert_documented, assert_generated};
 pub use ledger::{Appended, DOMAIN, Ledger, SCHEMA, append, findings, head, order, tamper};
 pub use refusal::{Refusal, error_of, refused};
 pub use signer::{Signer, canonical, digest, hash_of};
