@@ -20,7 +20,7 @@ use serde_json::json;
 use crate::error::{Error, Result, sqlstate};
 use crate::function::{Call, exact_bytes};
 use crate::gate::{self, Candidate, IdChoice};
-use crate::receiver::import;
+use crate::receiver::{import, refusal};
 use crate::transaction::{self, Expected};
 use crate::value::{self, Value};
 use crate::{clock, db, events, gucs, heads, receiver};
@@ -71,14 +71,22 @@ fn gate_trigger(call: &Call) -> Result<Datum> {
 /// seal write.
 fn guard_trigger(call: &Call) -> Result<Datum> {
     let trigger = Trigger::of(call)?;
-    if db::is_writing() {
-        return Ok(if trigger.is_row() { trigger.given_tuple() } else { Datum::null() });
-    }
-    if trigger.is_row() && receiver::is_apply_worker() {
+    if trigger.is_row() {
+        // A session's statement was judged before its rows; an apply worker has none.
+        if db::is_writing() || !receiver::is_apply_worker() {
+            return Ok(trigger.given_tuple());
+        }
         let _owner = Owner::become_owner_of(&trigger);
         return received::other(&trigger);
     }
-    Err(append_only(&trigger))
+    if db::is_writing() {
+        return Ok(Datum::null());
+    }
+    let refusal = append_only(&trigger);
+    if receiver::is_apply_worker() {
+        refusal::remember(&refusal, &trigger.table_name(), None);
+    }
+    Err(refusal)
 }
 
 /// COPY and INSERT into the view `ets.import_lines`: a statement is an import, a

@@ -4,7 +4,9 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use ets_tests::{Appended, Cluster, DOMAIN, Ledger, Signer, append, findings, head, order, refused, tamper};
+use ets_tests::{
+    Appended, Cluster, DOMAIN, Ledger, Signer, append, checkout, findings, head, order, refused, tamper,
+};
 use postgres::Client;
 use serde_json::Value;
 
@@ -73,6 +75,9 @@ impl Replica {
             .client
             .execute("SELECT pg_create_logical_replication_slot('replica', 'pgoutput')", &[])
             .expect("slot");
+        // What the slot will send a second time: the export has it, too.
+        publisher.append("twice", 1);
+        publisher.seal();
         let cluster = Cluster::start("replica", &["fsync=off"]);
         let database = cluster.create_database();
         let mut client = cluster.connect(&database);
@@ -269,8 +274,8 @@ fn stopped_by(sql: &str, table: &str, code: &str) {
     publisher.seal();
     let mut replica = Replica::subscribe(&mut publisher, None, ", disable_on_error = true");
     publisher.append("a", 2);
-    publisher.seal();
-    replica.until_checkpoint(2);
+    let checkpoint = publisher.seal();
+    replica.until_checkpoint(checkpoint);
     let before = contents(&mut replica.client, "true");
     tamper(&mut publisher.client, sql);
 
@@ -302,7 +307,7 @@ fn a_forged_event_stops_the_apply_worker() {
     stopped_by(
         "INSERT INTO ets.ledger_event SELECT gen_random_uuid(), jsonb_set(payload, '{amount}', '77'), schema_version, key_id,
              public_key, current_hash, sha256('forged'), signature, timestamp, domain, stream, sequence + 1, registry_version, transaction_id
-           FROM ets.ledger_event WHERE domain = 'orders' AND sequence = 2",
+           FROM ets.ledger_event WHERE domain = 'orders' AND stream = 'a' AND sequence = 2",
         "ledger_event",
         "ET010",
     );
@@ -316,7 +321,7 @@ fn an_event_without_its_signature_stops_the_apply_worker() {
              schema_version, key_id, public_key, current_hash,
              ets.event_hash('{\"schema\": \"order/1.0.0\", \"order\": \"a\", \"amount\": 77}', current_hash), signature, now(),
              domain, stream, sequence + 1, registry_version, transaction_id
-           FROM ets.ledger_event WHERE domain = 'orders' AND sequence = 2",
+           FROM ets.ledger_event WHERE domain = 'orders' AND stream = 'a' AND sequence = 2",
         "ledger_event",
         "ET003",
     );
@@ -325,18 +330,23 @@ fn an_event_without_its_signature_stops_the_apply_worker() {
 #[test]
 fn a_changed_event_stops_the_apply_worker() {
     stopped_by(
-        "UPDATE ets.ledger_event SET payload = jsonb_set(payload, '{amount}', '77') WHERE domain = 'orders' AND sequence = 2",
+        "UPDATE ets.ledger_event SET payload = jsonb_set(payload, '{amount}', '77') WHERE domain = 'orders' AND stream = 'a' AND sequence = 2",
         "ledger_event",
         "ET009",
     );
 }
 
 #[test]
+fn a_truncated_table_stops_the_apply_worker() {
+    stopped_by("TRUNCATE ets.ledger_event", "ledger_event", "ET009");
+}
+
+#[test]
 fn a_forged_checkpoint_stops_the_apply_worker() {
     stopped_by(
-        "INSERT INTO ets.domain_root SELECT checkpoint_id + 1, domain, tree_size, root_hash, NULL FROM ets.domain_root WHERE checkpoint_id = 2;
+        "INSERT INTO ets.domain_root SELECT checkpoint_id + 1, domain, tree_size, root_hash, NULL FROM ets.domain_root WHERE checkpoint_id = (SELECT max(checkpoint_id) FROM ets.checkpoint);
          INSERT INTO ets.checkpoint SELECT checkpoint_id + 1, version, checkpoint_event_id, sha256('another root'), created_at
-           FROM ets.checkpoint WHERE checkpoint_id = 2",
+           FROM ets.checkpoint WHERE checkpoint_id = (SELECT max(checkpoint_id) FROM ets.checkpoint)",
         "checkpoint",
         "ET002",
     );
@@ -373,4 +383,44 @@ fn an_initial_copy_brings_nothing_past_the_gate() {
     client
         .batch_execute("ALTER SUBSCRIPTION ledger DISABLE; ALTER SUBSCRIPTION ledger SET (slot_name = NONE); DROP SUBSCRIPTION ledger")
         .expect("dropped");
+}
+
+#[test]
+fn the_steps_of_the_documentation_work() {
+    let mut publisher = Publisher::start();
+    publisher.append("a", 1);
+    publisher.seal();
+    let replica = Cluster::start("replica", &["fsync=off"]);
+    let database = replica.create_database();
+    replica.connect(&database).batch_execute("DROP EXTENSION pg_ets").expect("the steps create it");
+    let first: String = publisher
+        .client
+        .query_one("SELECT ets.event_document(event_id)::text FROM ets.ledger_event WHERE domain = 'ets.registry' AND sequence = 1", &[])
+        .expect("the first event")
+        .get(0);
+    let file = std::env::temp_dir().join(format!("ledger-{}.ndjson", std::process::id()));
+    let text = std::fs::read_to_string(checkout().join("docs/replica.md")).expect("docs/replica.md");
+    let blocks: Vec<&str> =
+        text.split("```sql\n").skip(1).map(|rest| rest.split("```").next().expect("a block ends")).collect();
+    assert_eq!(blocks.len(), 7, "the steps have changed");
+    for block in blocks {
+        let script = block
+            .replace("host=publisher dbname=app user=replicator", &publisher.connection_string())
+            .replace("ledger.ndjson", &file.display().to_string())
+            .replace(":'first_event'", &format!("'{first}'"));
+        let (cluster, name) = match block.lines().next() {
+            Some("-- on the publisher") => (&publisher.cluster, &publisher.database),
+            Some("-- on the replica") => (&replica, &database),
+            other => panic!("where is this to be run? {other:?}"),
+        };
+        if let Err(error) = cluster.psql(name, &script) {
+            panic!("{error}\nin:\n{script}");
+        }
+    }
+    std::fs::remove_file(&file).expect("the export was written");
+    let mut client = replica.connect(&database);
+    let domains = "domain IS NOT NULL";
+    assert_eq!(contents(&mut client, domains), contents(&mut publisher.client, domains));
+    let previous = head(&mut client, "a").0;
+    assert_eq!(append(&mut client, &publisher.alice, &order("a", 2), &previous).expect("append").sequence, 2);
 }
