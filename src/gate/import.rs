@@ -15,7 +15,7 @@ use serde_json::{Value as Json, json};
 
 use super::semantics::{self, Subject};
 use super::{check_signature, head_moved, is_registry, register, route_error};
-use crate::db::View;
+use crate::db::{self, View};
 use crate::error::{Error, Result, sqlstate};
 use crate::receiver::{self, Receiver};
 use crate::transaction::{self, Head};
@@ -38,7 +38,7 @@ pub enum Arrival {
 pub fn admit(event: &Event) -> Result<Arrival> {
     let header = &event.header;
     let receiver = receiver::require(&header.domain)?;
-    if let Some(stored) = events::find(View::Latest, header.event_id)? {
+    if let Some(stored) = db::by_key(|| events::find(View::Latest, header.event_id))? {
         return if stored == *event { Ok(Arrival::Stored) } else { Err(stored_otherwise(header)) };
     }
     check_bytes(event)?;

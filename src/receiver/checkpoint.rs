@@ -109,14 +109,18 @@ fn grow(id: u64, before: Option<&DomainRoot>, after: &DomainRoot) -> Result<Opti
     // Tiles that this very statement has written count: an import has many checkpoints.
     let mut frontier: Frontier = db::with_latest_snapshot(|| seal::frontier(before))?;
     let mut greatest = None;
-    db::scan(
+    // The plan is kept while the tables grow, so it must not be one for small tables.
+    db::by_index(|| {
+        db::scan(
         View::Latest,
         "SELECT event.event_id, event.domain, event.stream, event.sequence, NULL::pg_catalog.jsonb,
                 event.schema_version, event.key_id, event.public_key, event.previous_hash,
                 event.current_hash, event.signature, event.timestamp, event.registry_version
            FROM ets.merkle_leaf AS leaf
-           JOIN ets.ledger_event AS event
-             ON event.event_id OPERATOR(pg_catalog.=) leaf.event_id AND event.domain OPERATOR(pg_catalog.=) leaf.domain
+          CROSS JOIN LATERAL (
+            SELECT * FROM ets.ledger_event AS each
+             WHERE each.event_id OPERATOR(pg_catalog.=) leaf.event_id AND each.domain OPERATOR(pg_catalog.=) leaf.domain
+             LIMIT 1) AS event
           WHERE leaf.domain OPERATOR(pg_catalog.=) $1
             AND leaf.leaf_index OPERATOR(pg_catalog.>=) $2 AND leaf.leaf_index OPERATOR(pg_catalog.<) $3
           ORDER BY leaf.leaf_index USING OPERATOR(pg_catalog.<)",
@@ -128,7 +132,8 @@ fn grow(id: u64, before: Option<&DomainRoot>, after: &DomainRoot) -> Result<Opti
             greatest = greatest.max(Some(header.event_id));
             seal::write_tiles(&after.domain, &frontier.take_full_tiles())
         },
-    )?;
+    )
+    })?;
     let grown = frontier.finish();
     seal::write_tiles(&after.domain, &grown.tiles)?;
     if grown.tree_size != after.tree_size || grown.root != after.root {
@@ -196,14 +201,19 @@ pub fn stored_roots(checkpoint_id: u64) -> Result<Vec<ReceivedRoot>> {
 /// # Errors
 /// ET002 if it holds another event, or the event is elsewhere in the tree.
 pub fn is_free(domain: &DomainName, leaf_index: u64, event_id: EventId) -> Result<bool> {
-    let stored = db::query(
-        View::Latest,
-        "SELECT leaf.leaf_index, leaf.event_id FROM ets.merkle_leaf AS leaf
-          WHERE leaf.domain OPERATOR(pg_catalog.=) $1
-            AND (leaf.leaf_index OPERATOR(pg_catalog.=) $2 OR leaf.event_id OPERATOR(pg_catalog.=) $3)",
-        &[domain.as_str().into(), leaf_index.into(), event_id.into()],
-        |row| Ok((row.int(1), row.uuid(2))),
-    )?;
+    let stored = db::by_key(|| {
+        db::query(
+            View::Latest,
+            // Two looks by a key each: an OR would be answered by all leaves of the domain.
+            "SELECT leaf.leaf_index, leaf.event_id FROM ets.merkle_leaf AS leaf
+              WHERE leaf.domain OPERATOR(pg_catalog.=) $1 AND leaf.leaf_index OPERATOR(pg_catalog.=) $2
+              UNION ALL
+             SELECT leaf.leaf_index, leaf.event_id FROM ets.merkle_leaf AS leaf
+              WHERE leaf.event_id OPERATOR(pg_catalog.=) $3 AND leaf.domain OPERATOR(pg_catalog.=) $1",
+            &[domain.as_str().into(), leaf_index.into(), event_id.into()],
+            |row| Ok((row.int(1), row.uuid(2))),
+        )
+    })?;
     let same = (i64::try_from(leaf_index).ok(), Some(*event_id.as_uuid().as_bytes()));
     match stored.iter().find(|leaf| **leaf != same) {
         None => Ok(stored.is_empty()),
@@ -261,13 +271,15 @@ pub fn is_new(checkpoint: &Checkpoint) -> Result<bool> {
 /// # Errors
 /// ET002 if another one is stored in its place.
 pub fn is_new_root(checkpoint_id: u64, root: &DomainRoot) -> Result<bool> {
-    let stored = db::first(
-        View::Latest,
-        "SELECT root.domain, root.tree_size, root.root_hash FROM ets.domain_root AS root
+    let stored = db::by_key(|| {
+        db::first(
+            View::Latest,
+            "SELECT root.domain, root.tree_size, root.root_hash FROM ets.domain_root AS root
           WHERE root.checkpoint_id OPERATOR(pg_catalog.=) $1 AND root.domain OPERATOR(pg_catalog.=) $2",
-        &[checkpoint_id.into(), Value::from(root.domain.as_str())],
-        seal::root_row,
-    )?;
+            &[checkpoint_id.into(), Value::from(root.domain.as_str())],
+            seal::root_row,
+        )
+    })?;
     match stored {
         None => Ok(true),
         Some(stored) if stored == *root => Ok(false),
