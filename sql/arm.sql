@@ -16,7 +16,11 @@ CREATE OR REPLACE TRIGGER ets_guard BEFORE UPDATE OR DELETE OR TRUNCATE ON ets.l
 ALTER TABLE ets.ledger_event ENABLE ALWAYS TRIGGER zz_ets_open;
 ALTER TABLE ets.ledger_event ENABLE ALWAYS TRIGGER zz_ets_gate;
 ALTER TABLE ets.ledger_event ENABLE ALWAYS TRIGGER zz_ets_settle;
+-- A logical-replication apply worker fires no statement triggers.
+CREATE OR REPLACE TRIGGER ets_guard_row BEFORE UPDATE OR DELETE ON ets.ledger_event
+  FOR EACH ROW EXECUTE FUNCTION ets.guard();
 ALTER TABLE ets.ledger_event ENABLE ALWAYS TRIGGER ets_guard;
+ALTER TABLE ets.ledger_event ENABLE ALWAYS TRIGGER ets_guard_row;
 
 DO $$
 DECLARE
@@ -27,9 +31,23 @@ BEGIN
       'CREATE OR REPLACE TRIGGER ets_guard BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON ets.%I
          FOR EACH STATEMENT EXECUTE FUNCTION ets.guard()', name);
     EXECUTE format('ALTER TABLE ets.%I ENABLE ALWAYS TRIGGER ets_guard', name);
+    EXECUTE format(
+      'CREATE OR REPLACE TRIGGER ets_guard_row BEFORE INSERT OR UPDATE OR DELETE ON ets.%I
+         FOR EACH ROW EXECUTE FUNCTION ets.guard()', name);
+    EXECUTE format('ALTER TABLE ets.%I ENABLE ALWAYS TRIGGER ets_guard_row', name);
   END LOOP;
 END
 $$;
+
+-- What COPY fills with the lines of an export: a statement is one import.
+CREATE OR REPLACE VIEW ets.import_lines AS SELECT NULL::text AS line WHERE false;
+COMMENT ON VIEW ets.import_lines IS 'COPY the lines of an export into it: one statement is one import, as by ets.import';
+CREATE OR REPLACE TRIGGER ets_import_begin BEFORE INSERT ON ets.import_lines
+  FOR EACH STATEMENT EXECUTE FUNCTION ets.import_lines();
+CREATE OR REPLACE TRIGGER ets_import_line INSTEAD OF INSERT ON ets.import_lines
+  FOR EACH ROW EXECUTE FUNCTION ets.import_lines();
+CREATE OR REPLACE TRIGGER ets_import_end AFTER INSERT ON ets.import_lines
+  FOR EACH STATEMENT EXECUTE FUNCTION ets.import_lines();
 
 CREATE OR REPLACE VIEW ets.streams AS
   SELECT head.domain, head.stream, head.sequence AS events, head.last_event_id,
@@ -86,10 +104,12 @@ CREATE OR REPLACE VIEW ets.status AS
     SELECT 'trigger', pg_catalog.concat(trigger, ' on ets.', relation)
       FROM (VALUES
         ('zz_ets_open', 'ledger_event'), ('zz_ets_gate', 'ledger_event'), ('zz_ets_settle', 'ledger_event'),
-        ('ets_guard', 'ledger_event')
+        ('ets_guard', 'ledger_event'), ('ets_guard_row', 'ledger_event')
       ) AS guard (trigger, relation)
      UNION ALL
-    SELECT 'trigger', 'ets_guard on ets.' || relation FROM pg_catalog.unnest(ARRAY[:guarded_tables]) AS guarded (relation)
+    SELECT 'trigger', pg_catalog.concat(trigger, ' on ets.', relation)
+      FROM pg_catalog.unnest(ARRAY[:guarded_tables]) AS guarded (relation),
+           pg_catalog.unnest(ARRAY['ets_guard', 'ets_guard_row']) AS guard (trigger)
      UNION ALL
     SELECT 'event trigger', name FROM (VALUES ('ets_ddl_start'), ('ets_ddl_end')) AS guard (name)
   ), armed (kind, name) AS (
@@ -120,7 +140,9 @@ CREATE OR REPLACE VIEW ets.status AS
     SELECT coalesce(pg_catalog.sum(sequence), 0) AS events FROM ets.stream_head WHERE domain <> 'ets.audit'
   ), sealed AS (
     SELECT coalesce(pg_catalog.sum(root.tree_size), 0) AS events
-      FROM ets.domain_root AS root JOIN last USING (checkpoint_id) WHERE root.domain <> 'ets.audit'
+      FROM ets.domain_root AS root JOIN last USING (checkpoint_id)
+     WHERE root.domain <> 'ets.audit' AND (root.domain = 'ets.registry' OR NOT EXISTS (
+             SELECT FROM ets.receiver WHERE receiver.domain <> root.domain))
   ), first AS (
     -- Before the first checkpoint there is nothing that could be overdue.
     SELECT pg_catalog.min(created_at) AS sealed_at FROM ets.checkpoint
@@ -164,8 +186,34 @@ CREATE OR REPLACE VIEW ets.status AS
               ELSE 'ok' END,
          coalesce((SELECT pg_catalog.concat('checkpoint ', checkpoint_id, ', ',
                      pg_catalog.date_trunc('second', pg_catalog.now() - created_at), ' ago') FROM last), 'none yet'),
-         CASE WHEN streams.events > sealed.events THEN 'SELECT ets.seal(), at best by a schedule' END
+         CASE WHEN streams.events <= sealed.events THEN NULL
+              WHEN EXISTS (SELECT FROM ets.receiver WHERE promoted_at IS NULL) THEN 'the checkpoint comes from where the events come from'
+              ELSE 'SELECT ets.seal(), at best by a schedule' END
     FROM streams, sealed, begun
+   UNION ALL
+  SELECT 'replica',
+         CASE WHEN receiver.promoted_at IS NOT NULL AND receiver.promotion_id IS NULL THEN 'warning'
+              WHEN receiver.promoted_at IS NOT NULL THEN 'ok'
+              WHEN subscription.refusals > 0 AND subscription.working < subscription.subscriptions THEN 'failed'
+              WHEN subscription.refusals > 0 OR subscription.working < subscription.subscriptions THEN 'warning'
+              ELSE 'ok' END,
+         CASE WHEN receiver.promoted_at IS NOT NULL THEN 'promoted at ' || receiver.promoted_at
+              ELSE pg_catalog.concat('receives ', coalesce('ets.registry and ' || receiver.domain, 'all domains'), '; ',
+                     subscription.working, ' of ', subscription.subscriptions, ' subscriptions at work, ',
+                     subscription.refusals, ' refused changes') END,
+         CASE WHEN receiver.promoted_at IS NOT NULL AND receiver.promotion_id IS NULL
+              THEN 'the promotion is not declared: with the server''s key here, SELECT ets.promote()'
+              WHEN subscription.refusals > 0 AND receiver.promoted_at IS NULL
+              THEN 'SELECT * FROM ets.open_findings and the server''s log say what was refused' END
+    FROM ets.receiver CROSS JOIN (
+      SELECT pg_catalog.count(*) AS subscriptions, pg_catalog.count(work.pid) AS working,
+             coalesce(pg_catalog.sum(stats.apply_error_count + stats.sync_error_count), 0) AS refusals
+        FROM pg_catalog.pg_subscription AS each
+        JOIN pg_catalog.pg_database AS database
+          ON database.oid = each.subdbid AND database.datname = pg_catalog.current_database()
+        LEFT JOIN pg_catalog.pg_stat_subscription AS work ON work.subid = each.oid AND work.relid IS NULL
+        LEFT JOIN pg_catalog.pg_stat_subscription_stats AS stats ON stats.subid = each.oid
+    ) AS subscription
    UNION ALL
   SELECT 'unsealed events', CASE WHEN streams.events < sealed.events THEN 'failed' ELSE 'ok' END,
          (streams.events - sealed.events)::text,

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use crate::api::setup;
 
 /// The extension's functions, in the order of `lib.rs`.
-const FUNCTIONS: [&str; 14] = [
+const FUNCTIONS: [&str; 15] = [
     include_str!("../sql/functions/triggers.sql"),
     include_str!("../sql/functions/canonical.sql"),
     include_str!("../sql/functions/schema.sql"),
@@ -21,6 +21,7 @@ const FUNCTIONS: [&str; 14] = [
     include_str!("../sql/functions/runs.sql"),
     include_str!("../sql/functions/schedule.sql"),
     include_str!("../sql/functions/replay.sql"),
+    include_str!("../sql/functions/replica.sql"),
     include_str!("../sql/functions/setup.sql"),
 ];
 

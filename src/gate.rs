@@ -4,6 +4,7 @@
 //! Cheap checks come first, the signature before any lock, the head's lock last.
 //! `inspect` is steps 1 to 5 and touches no row; `place` is steps 6 to 8.
 
+pub mod import;
 pub mod semantics;
 
 use std::cell::RefCell;
@@ -23,7 +24,7 @@ use serde_json::{Value as Json, json};
 use crate::db::View;
 use crate::error::{Error, Result, sqlstate};
 use crate::transaction::{self, Head};
-use crate::{clock, events, heads, history, ledger, projections};
+use crate::{clock, events, heads, history, ledger, projections, receiver};
 
 /// What an application gives: the rest of an event is the server's to assign.
 pub struct Candidate {
@@ -78,6 +79,7 @@ pub fn inspect_with(
     verify: fn(&Candidate, &Digest) -> Result<()>,
 ) -> Result<Inspected> {
     let now = clock::now()?;
+    receiver::refuse_own("append")?;
     let Some(mut registry) = ledger::known_registry()? else {
         return inspect_first(candidate, now);
     };
@@ -288,16 +290,21 @@ fn authorize(
 
 /// Step 4. Also what makes a retry of the same bytes recognisable as its signer's.
 pub fn verify_signature(candidate: &Candidate, current_hash: &Digest) -> Result<()> {
+    check_signature(&candidate.public_key, current_hash, &candidate.signature)
+}
+
+fn check_signature(public_key: &[u8; 32], current_hash: &Digest, signature: &Signature) -> Result<()> {
     let valid = KEYS.with_borrow_mut(|keys| {
-        if keys.len() >= MAX_CACHED && !keys.contains_key(&candidate.public_key) {
+        if keys.len() >= MAX_CACHED && !keys.contains_key(public_key) {
             keys.clear();
         }
-        match keys.entry(candidate.public_key) {
+        match keys.entry(*public_key) {
             std::collections::hash_map::Entry::Occupied(entry) => {
-                Ok(entry.get().verify(current_hash, &candidate.signature))
+                Ok(entry.get().verify(current_hash, signature))
             }
-            std::collections::hash_map::Entry::Vacant(entry) => PublicKey::from_bytes(&candidate.public_key)
-                .map(|key| entry.insert(key).verify(current_hash, &candidate.signature)),
+            std::collections::hash_map::Entry::Vacant(entry) => {
+                PublicKey::from_bytes(public_key).map(|key| entry.insert(key).verify(current_hash, signature))
+            }
         }
     })?;
     if valid { Ok(()) } else { Err(bad_signature(current_hash)) }

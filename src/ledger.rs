@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::db::{self, View};
 use crate::error::{Error, Result, sqlstate};
-use crate::{function, heads, rows, transaction};
+use crate::{function, heads, receiver, rows, transaction};
 
 thread_local! {
     static LEDGER_ID: Cell<Option<Uuid>> = const { Cell::new(None) };
@@ -130,6 +130,11 @@ fn key_column(row: &db::Row, column: usize) -> Result<PublicKey> {
     Ok(PublicKey::from_bytes(&function::exact_bytes(&bytes, "a key in ets.ledger", sqlstate::CORRUPTED)?)?)
 }
 
+/// Whether the backend knows a registry: then the ledger will stay.
+pub fn is_known() -> bool {
+    REGISTRY_FOLD.with_borrow(Option::is_some)
+}
+
 /// The registry as the backend knows it, without looking whether it has moved:
 /// for checks that are made again under a lock. None before the first event.
 pub fn known_registry() -> Result<Option<Arc<Registry>>> {
@@ -221,6 +226,7 @@ fn remember(registry: Arc<Registry>) -> Arc<Registry> {
 pub fn forget() {
     REGISTRY_FOLD.set(None);
     LEDGER_ID.set(None);
+    receiver::forget();
 }
 
 /// `ET013`, before there is a ledger.

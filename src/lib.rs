@@ -15,6 +15,7 @@ mod ddl_guard;
 mod declared;
 mod error;
 mod events;
+mod export;
 mod function;
 mod gate;
 mod gucs;
@@ -25,6 +26,7 @@ mod history;
 mod keys;
 mod ledger;
 mod projections;
+mod receiver;
 mod replay;
 mod rows;
 mod rule_function;
@@ -53,6 +55,7 @@ pgrx::extension_sql_file!("../sql/functions/runs.sql", name = "runs", requires =
 pgrx::extension_sql_file!("../sql/functions/schedule.sql", name = "schedule", requires = ["runs"]);
 pgrx::extension_sql_file!("../sql/functions/replay.sql", name = "replay", requires = ["schedule"]);
 pgrx::extension_sql_file!("../sql/functions/setup.sql", name = "setup", requires = ["replay"]);
+pgrx::extension_sql_file!("../sql/functions/replica.sql", name = "replica", requires = ["setup"]);
 pgrx::extension_sql_file!("../sql/privileges.sql", name = "privileges", finalize);
 
 /// Called when the library is loaded into a backend.

@@ -124,6 +124,43 @@ pub fn record(run: &Run, done: &Done) -> Result<()> {
     Ok(())
 }
 
+/// Records what was refused as it was applied: as a run of its own that found it,
+/// unless it is open already.
+pub fn record_refusal(finding: &Finding) -> Result<()> {
+    let known = db::first(
+        View::Latest,
+        "SELECT true FROM ets.open_findings AS open
+          WHERE open.run OPERATOR(pg_catalog.=) 'verify' AND open.check_name OPERATOR(pg_catalog.=) $1
+            AND open.detail OPERATOR(pg_catalog.=) $2 AND open.event_id IS NOT DISTINCT FROM $3",
+        &[
+            finding.check.into(),
+            finding.detail.as_str().into(),
+            finding.event_id.map_or(Value::Null(Type::Uuid), |id| Value::Uuid(*id.as_bytes())),
+        ],
+        |_| Ok(()),
+    )?;
+    if known.is_some() {
+        return Ok(());
+    }
+    let run = Run {
+        check: Check::Verify,
+        domain: None,
+        incremental: true,
+        started_at: clock::now()?,
+        checkpoint: None,
+        cycle: None,
+    };
+    let run_id = begin(&run, &VecDeque::new())?;
+    keep(run_id, finding)?;
+    db::write(
+        "UPDATE ets.verification_run SET finished_at = pg_catalog.clock_timestamp(), verdict = 'MISMATCH',
+                finding_count = 1, tasks = NULL
+          WHERE run_id OPERATOR(pg_catalog.=) $1",
+        &[run_id.into()],
+    )?;
+    Ok(())
+}
+
 /// Writes the row of a run that begins; its number.
 pub fn begin(run: &Run, tasks: &VecDeque<Task>) -> Result<i64> {
     let scan = run.cycle.as_ref().and_then(|cycle| cycle.next.as_ref());

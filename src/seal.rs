@@ -23,7 +23,7 @@ use serde_json::json;
 use crate::db::{self, Row, View};
 use crate::error::{self, Error, Result, sqlstate};
 use crate::value::Value;
-use crate::{clock, high_water, keys, ledger, transaction};
+use crate::{clock, high_water, keys, ledger, receiver, transaction};
 
 use unsealed::{Leaf, Unsealed};
 
@@ -53,6 +53,7 @@ pub fn seal() -> Result<Checkpoint> {
         .hint("commit first"));
     }
     ledger::registry(View::Latest)?;
+    receiver::refuse_own("seal")?;
     // Another seal is waited for; readers and appends are not.
     db::write("LOCK TABLE ets.checkpoint IN SHARE ROW EXCLUSIVE MODE", &[])?;
     db::with_latest_snapshot(|| {
@@ -121,14 +122,17 @@ pub fn domain_roots(view: View, checkpoint_id: u64) -> Result<Vec<DomainRoot>> {
           WHERE root.checkpoint_id OPERATOR(pg_catalog.=) $1
           ORDER BY root.domain USING OPERATOR(pg_catalog.<)",
         &[checkpoint_id.into()],
-        |row| {
-            Ok(DomainRoot {
-                domain: row.text(1).unwrap_or_default().parse()?,
-                tree_size: row.int(2).and_then(|size| size.try_into().ok()).ok_or_else(corrupted)?,
-                root: row.bytes(3).and_then(|hash| Digest::try_from(&hash[..]).ok()).ok_or_else(corrupted)?,
-            })
-        },
+        root_row,
     )
+}
+
+/// A domain's root from a row with name, size and root.
+pub fn root_row(row: &Row) -> Result<DomainRoot> {
+    Ok(DomainRoot {
+        domain: row.text(1).unwrap_or_default().parse()?,
+        tree_size: row.int(2).and_then(|size| size.try_into().ok()).ok_or_else(corrupted)?,
+        root: row.bytes(3).and_then(|hash| Digest::try_from(&hash[..]).ok()).ok_or_else(corrupted)?,
+    })
 }
 
 /// The tiles of a domain's tree, as they are stored.
@@ -318,19 +322,25 @@ impl Growing {
     fn write(&mut self) -> Result<()> {
         db::in_scratch(|| {
             let (indexes, ids) = (std::mem::take(&mut self.indexes), std::mem::take(&mut self.ids));
-            db::write(
-                "INSERT INTO ets.merkle_leaf (domain, leaf_index, event_id)
-                 SELECT $1, leaf.leaf_index, leaf.event_id
-                   FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3)) AS leaf (leaf_index, event_id)",
-                &[self.domain.as_str().into(), Value::IntArray(indexes), Value::UuidArray(ids)],
-            )?;
+            write_leaves(&self.domain, indexes, ids)?;
             write_tiles(&self.domain, &self.frontier.take_full_tiles())
         })
     }
 }
 
+/// Stores which event is which leaf.
+pub fn write_leaves(domain: &DomainName, indexes: Vec<i64>, ids: Vec<[u8; 16]>) -> Result<()> {
+    db::write(
+        "INSERT INTO ets.merkle_leaf (domain, leaf_index, event_id)
+         SELECT $1, leaf.leaf_index, leaf.event_id
+           FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3)) AS leaf (leaf_index, event_id)",
+        &[domain.as_str().into(), Value::IntArray(indexes), Value::UuidArray(ids)],
+    )?;
+    Ok(())
+}
+
 /// The edge of a domain's tree, which must have the root that was sealed.
-fn frontier(sealed: &DomainRoot) -> Result<Frontier> {
+pub fn frontier(sealed: &DomainRoot) -> Result<Frontier> {
     let mut tiles = StoredTiles { domain: &sealed.domain, view: View::Query };
     let frontier =
         Frontier::load(&mut tiles, sealed.tree_size).map_err(|error| tree_error(&sealed.domain, error))?;
@@ -340,7 +350,8 @@ fn frontier(sealed: &DomainRoot) -> Result<Frontier> {
     Err(broken_tree(&sealed.domain, "its edge does not give the last root"))
 }
 
-fn write_tiles(domain: &DomainName, tiles: &[Tile]) -> Result<()> {
+/// Stores tiles that are new or longer.
+pub fn write_tiles(domain: &DomainName, tiles: &[Tile]) -> Result<()> {
     for tile in tiles {
         db::write(
             "INSERT INTO ets.merkle_tile (domain, level, tile_index, hashes) VALUES ($1, $2, $3, $4)
@@ -370,6 +381,34 @@ fn write_checkpoint(checkpoint: &Checkpoint, roots: &[DomainRoot]) -> Result<()>
         }
         Err(error) => return Err(error),
     };
+    for root in roots {
+        let note = key
+            .as_ref()
+            .map(|key| note::sign_checkpoint(&announced.origin, root, &checkpoint.meta_root, key));
+        write_root(checkpoint.checkpoint_id, root, note.as_deref())?;
+    }
+    // Last: whoever receives it by replication has its leaves and roots by then.
+    write_row(checkpoint)
+}
+
+/// Writes the row of a domain's root.
+pub fn write_root(checkpoint_id: u64, root: &DomainRoot, note: Option<&str>) -> Result<()> {
+    db::write(
+        "INSERT INTO ets.domain_root (checkpoint_id, domain, tree_size, root_hash, note)
+         VALUES ($1, $2, $3, $4, $5)",
+        &[
+            checkpoint_id.into(),
+            root.domain.as_str().into(),
+            root.tree_size.into(),
+            root.root.into(),
+            Value::or_null(note, crate::value::Type::Text),
+        ],
+    )?;
+    Ok(())
+}
+
+/// Writes the row of a checkpoint.
+pub fn write_row(checkpoint: &Checkpoint) -> Result<()> {
     db::write(
         "INSERT INTO ets.checkpoint (checkpoint_id, version, checkpoint_event_id, meta_root, created_at)
          VALUES ($1, $2, $3, $4, $5)",
@@ -381,22 +420,6 @@ fn write_checkpoint(checkpoint: &Checkpoint, roots: &[DomainRoot]) -> Result<()>
             checkpoint.created_at.into(),
         ],
     )?;
-    for root in roots {
-        let note = key
-            .as_ref()
-            .map(|key| note::sign_checkpoint(&announced.origin, root, &checkpoint.meta_root, key));
-        db::write(
-            "INSERT INTO ets.domain_root (checkpoint_id, domain, tree_size, root_hash, note)
-             VALUES ($1, $2, $3, $4, $5)",
-            &[
-                checkpoint.checkpoint_id.into(),
-                root.domain.as_str().into(),
-                root.tree_size.into(),
-                root.root.into(),
-                Value::or_null(note, crate::value::Type::Text),
-            ],
-        )?;
-    }
     Ok(())
 }
 

@@ -17,7 +17,7 @@ use ets_core::name::{DomainName, StreamName};
 use ets_core::time::Timestamp;
 use pgrx::pg_sys;
 
-use crate::{db, ddl_guard, high_water, ledger};
+use crate::{db, ddl_guard, high_water, ledger, receiver};
 
 /// The last event of a stream whose head this transaction has locked.
 #[derive(Debug, Clone)]
@@ -66,6 +66,8 @@ type HeadKey = (DomainName, StreamName);
 struct Heads {
     /// Each head, and the subtransaction that remembered it last.
     known: HashMap<HeadKey, Known>,
+    /// Those whose rows are behind.
+    dirty: HashSet<HeadKey>,
     /// What a subtransaction found when it first touched a head, oldest first. A
     /// subtransaction's entries and those of its children are the last ones while
     /// it is open, and have its number or a greater one.
@@ -83,6 +85,7 @@ struct Undo {
 
 impl Heads {
     fn remember(&mut self, key: HeadKey, head: Head, subtransaction: pg_sys::SubTransactionId) {
+        self.mark(&key, head.dirty);
         let before = self.known.insert(key.clone(), (head, subtransaction));
         let touched_before = before.as_ref().is_some_and(|(_, toucher)| *toucher == subtransaction);
         if subtransaction != TOP_LEVEL && !touched_before {
@@ -90,9 +93,18 @@ impl Heads {
         }
     }
 
+    fn mark(&mut self, key: &HeadKey, is_dirty: bool) {
+        if is_dirty {
+            self.dirty.insert(key.clone());
+        } else {
+            self.dirty.remove(key);
+        }
+    }
+
     /// As it was when the subtransaction began.
     fn roll_back(&mut self, ended: pg_sys::SubTransactionId) {
         while let Some(undo) = self.undo.pop_if(|undo| undo.subtransaction >= ended) {
+            self.mark(&undo.key, undo.before.as_ref().is_some_and(|(head, _)| head.dirty));
             match undo.before {
                 Some(before) => self.known.insert(undo.key, before),
                 None => self.known.remove(&undo.key),
@@ -110,6 +122,7 @@ impl Heads {
 
     fn clear(&mut self) {
         self.known.clear();
+        self.dirty.clear();
         self.undo.clear();
     }
 }
@@ -168,12 +181,8 @@ pub fn remember_head(domain: &DomainName, stream: &StreamName, head: Head) {
 /// The heads whose rows are behind.
 pub fn dirty_heads() -> Vec<(HeadKey, Head)> {
     HEADS.with_borrow(|heads| {
-        heads
-            .known
-            .iter()
-            .filter(|(_, (head, _))| head.dirty)
-            .map(|(key, (head, _))| (key.clone(), head.clone()))
-            .collect()
+        let with_head = |key: &HeadKey| Some((key.clone(), heads.known.get(key)?.0.clone()));
+        heads.dirty.iter().filter_map(with_head).collect()
     })
 }
 
@@ -239,6 +248,7 @@ unsafe extern "C-unwind" fn transaction_ended(
         MADE_IDS.with_borrow_mut(HashSet::clear);
         EXPECTED.with_borrow_mut(VecDeque::clear);
         APPENDED.set(false);
+        receiver::forget_import();
         db::forget_writing();
         ddl_guard::forget_from(0);
         high_water::transaction_ended(event == XACT_EVENT_COMMIT);
@@ -261,6 +271,7 @@ unsafe extern "C-unwind" fn subtransaction_ended(
         FRAMES.with_borrow_mut(|frames| frames.retain(|frame| frame.subtransaction < ended));
         HEADS.with_borrow_mut(|heads| heads.roll_back(ended));
         EXPECTED.with_borrow_mut(VecDeque::clear);
+        receiver::forget_import();
         ddl_guard::forget_from(ended);
         if REGISTRY_TOUCHED.get() {
             ledger::forget();

@@ -6,6 +6,8 @@
 //! row that passed was not stored: `ON CONFLICT DO NOTHING` or another trigger
 //! could drop it after its head had moved.
 
+mod received;
+
 use std::ffi::CStr;
 
 use ets_core::canonical::Payload;
@@ -18,13 +20,15 @@ use serde_json::json;
 use crate::error::{Error, Result, sqlstate};
 use crate::function::{Call, exact_bytes};
 use crate::gate::{self, Candidate, IdChoice};
+use crate::receiver::{import, refusal};
 use crate::transaction::{self, Expected};
 use crate::value::{self, Value};
-use crate::{clock, db, events, gucs, heads};
+use crate::{clock, db, events, gucs, heads, receiver};
 
 crate::sql_functions! {
     ets_gate pg_finfo_ets_gate => gate_trigger;
     ets_guard pg_finfo_ets_guard => guard_trigger;
+    ets_import_lines pg_finfo_ets_import_lines => import_lines_trigger;
 }
 
 /// The columns of `ets.ledger_event`, by their place from 0.
@@ -67,19 +71,56 @@ fn gate_trigger(call: &Call) -> Result<Datum> {
 /// seal write.
 fn guard_trigger(call: &Call) -> Result<Datum> {
     let trigger = Trigger::of(call)?;
+    if trigger.is_row() {
+        // A session's statement was judged before its rows; an apply worker has none.
+        if db::is_writing() || !receiver::is_apply_worker() {
+            return Ok(trigger.given_tuple());
+        }
+        let _owner = Owner::become_owner_of(&trigger);
+        return received::other(&trigger);
+    }
     if db::is_writing() {
         return Ok(Datum::null());
     }
+    let refusal = append_only(&trigger);
+    if receiver::is_apply_worker() {
+        refusal::remember(&refusal, &trigger.table_name(), None);
+    }
+    Err(refusal)
+}
+
+/// COPY and INSERT into the view `ets.import_lines`: a statement is an import, a
+/// row a line.
+fn import_lines_trigger(call: &Call) -> Result<Datum> {
+    let trigger = Trigger::of(call)?;
+    match (trigger.is_row(), trigger.is_before()) {
+        (true, _) => {
+            let line = trigger.columns().first().copied().flatten().ok_or_else(|| Error::null("line"))?;
+            // SAFETY: the view's only column is a text.
+            let line = unsafe { value::text_of(line) };
+            import::take_line(&line)?;
+            return Ok(trigger.given_tuple());
+        }
+        (false, true) => import::begin_statement()?,
+        (false, false) => import::end_statement()?,
+    }
+    Ok(Datum::null())
+}
+
+fn append_only(trigger: &Trigger) -> Error {
     let (table, operation) = (trigger.table_name(), trigger.operation());
-    Err(Error::new(
+    Error::new(
         sqlstate::APPEND_ONLY,
         format!("{operation} on ets.{table} is refused: the ledger is append-only"),
     )
     .detail(json!({"table": table, "operation": operation}))
-    .hint("append an event that says what changed; ets.append is the way in"))
+    .hint("append an event that says what changed; ets.append is the way in")
 }
 
 fn before_row(trigger: &Trigger) -> Result<Datum> {
+    if receiver::is_apply_worker() && !db::is_writing() {
+        return received::event(trigger, trigger.new_row()?);
+    }
     if !transaction::has_frame() {
         return Err(Error::new(sqlstate::FIELD, "a row was inserted past the ledger's table")
             .hint("insert into ets.ledger_event, not into a part of it"));
@@ -365,7 +406,12 @@ impl Trigger {
     /// The row as it came, to be stored as it is.
     fn given_tuple(&self) -> Datum {
         // SAFETY: data is live for the call.
-        Datum::from(unsafe { (*self.data).tg_trigtuple })
+        unsafe {
+            match self.event() & pg_sys::TRIGGER_EVENT_OPMASK {
+                pg_sys::TRIGGER_EVENT_UPDATE => Datum::from((*self.data).tg_newtuple),
+                _ => Datum::from((*self.data).tg_trigtuple),
+            }
+        }
     }
 
     fn new_row(&self) -> Result<NewRow> {

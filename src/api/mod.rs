@@ -9,6 +9,7 @@ pub mod forest;
 pub mod read;
 pub mod registry;
 pub mod replay;
+pub mod replica;
 pub mod runs;
 pub mod schema;
 pub mod setup;

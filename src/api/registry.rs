@@ -17,7 +17,7 @@ use crate::api::setup::require_superuser;
 use crate::db::{self, View};
 use crate::error::{self, Error, Result, sqlstate};
 use crate::function::{Call, Record, event_columns};
-use crate::{heads, keys, ledger, rule_function};
+use crate::{heads, keys, ledger, receiver, rule_function};
 
 crate::sql_functions! {
     ets_create_domain pg_finfo_ets_create_domain => create_domain;
@@ -151,6 +151,7 @@ fn register(payload: Json) -> Result<Record> {
 fn append_as_root(payload: Json) -> Result<Event> {
     let announced = ledger::announced()?;
     ledger::registry(View::Latest)?;
+    receiver::refuse_own("registry change")?;
     let kind: SchemaVersion =
         payload.get("schema_version").and_then(Json::as_str).unwrap_or_default().parse()?;
     let payload = Payload::from_value(payload, &Limits::CEILING)?;

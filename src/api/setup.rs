@@ -24,7 +24,11 @@ crate::sql_functions! {
 
 /// The scripts that make the tables, in order: `ets.init` runs all, `ets.arm`
 /// those that a ledger of an earlier layout lacks. A released one is never edited.
-pub const LAYOUTS: [&str; 2] = [include_str!("../../sql/tables.sql"), include_str!("../../sql/tables_2.sql")];
+pub const LAYOUTS: [&str; 3] = [
+    include_str!("../../sql/tables.sql"),
+    include_str!("../../sql/tables_2.sql"),
+    include_str!("../../sql/tables_3.sql"),
+];
 
 fn init(call: &Call) -> Result<Value> {
     require_superuser("ets.init")?;
@@ -35,44 +39,11 @@ fn init(call: &Call) -> Result<Value> {
         .transpose()?
         .map(|bytes| PublicKey::from_bytes(&bytes))
         .transpose()?;
-    // SAFETY: reads statics.
-    if unsafe { pg_sys::GetDatabaseEncoding() } != pg_sys::pg_enc::PG_UTF8 as i32 {
-        return Err(Error::new(sqlstate::STATE, "the database's encoding is not UTF8")
-            .detail(json!({"state": "encoding is not UTF8"}))
-            .hint("CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"));
-    }
-    if ledger::exists() {
-        return Err(Error::new(sqlstate::STATE, "the ledger is initialised already")
-            .detail(json!({"state": "initialised"}))
-            .hint("a database has one ledger; SELECT ets.arm() makes its triggers again"));
-    }
-    ledger::forget();
-
-    let ledger_id = Uuid::now_v7();
     let server_key = new_secret_key()?;
     let server = server_key.public_key();
+    let ledger_id = Uuid::now_v7();
     let root = authority.clone().unwrap_or_else(|| server.clone());
-    for tables in LAYOUTS {
-        db::script(tables)?;
-    }
-    db::write(
-        "INSERT INTO ets.ledger (ledger_id, origin, root_key_id, root_public_key, server_key_id,
-                server_public_key, layout_version, system_identifier, timeline, database_oid)
-         SELECT $1, $2, $3, $4, $5, $6, $7, system.system_identifier, checkpoint.timeline_id, database.oid
-           FROM pg_catalog.pg_control_system() AS system, pg_catalog.pg_control_checkpoint() AS checkpoint,
-                pg_catalog.pg_database AS database
-          WHERE database.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()",
-        &[
-            Value::Uuid(*ledger_id.as_bytes()),
-            origin.as_str().into(),
-            root.key_id().into(),
-            (*root.as_bytes()).into(),
-            server.key_id().into(),
-            (*server.as_bytes()).into(),
-            (LAYOUTS.len() as u64).into(),
-        ],
-    )?;
-    db::script(&arming_script())?;
+    NewLedger { ledger_id, origin, root, server }.make()?;
     keys::create(&ledger_id, &server_key, true)?;
     if authority.is_none() {
         let payload = Payload::from_value(ledger::announced()?.payload(), &Limits::CEILING)?;
@@ -84,6 +55,61 @@ fn init(call: &Call) -> Result<Value> {
         );
     }
     Ok(Value::Uuid(*ledger_id.as_bytes()))
+}
+
+/// A ledger that is about to be made in this database.
+pub struct NewLedger {
+    /// Its id.
+    pub ledger_id: Uuid,
+    /// Its name.
+    pub origin: Origin,
+    /// The key that signs, or signed, the first event.
+    pub root: PublicKey,
+    /// The server's first key.
+    pub server: PublicKey,
+}
+
+impl NewLedger {
+    /// Makes tables, triggers and views, and the ledger's row.
+    ///
+    /// # Errors
+    /// ET013 where there is a ledger, or the database's encoding is not UTF8.
+    pub fn make(&self) -> Result<()> {
+        // SAFETY: reads statics.
+        if unsafe { pg_sys::GetDatabaseEncoding() } != pg_sys::pg_enc::PG_UTF8 as i32 {
+            return Err(Error::new(sqlstate::STATE, "the database's encoding is not UTF8")
+                .detail(json!({"state": "encoding is not UTF8"}))
+                .hint("CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"));
+        }
+        if ledger::exists() {
+            return Err(Error::new(sqlstate::STATE, "the ledger is initialised already")
+                .detail(json!({"state": "initialised"}))
+                .hint("a database has one ledger; SELECT ets.arm() makes its triggers again"));
+        }
+        ledger::forget();
+        for tables in LAYOUTS {
+            db::script(tables)?;
+        }
+        db::write(
+            "INSERT INTO ets.ledger (ledger_id, origin, root_key_id, root_public_key, server_key_id,
+                server_public_key, layout_version, system_identifier, timeline, database_oid)
+         SELECT $1, $2, $3, $4, $5, $6, $7, system.system_identifier, checkpoint.timeline_id, database.oid
+           FROM pg_catalog.pg_control_system() AS system, pg_catalog.pg_control_checkpoint() AS checkpoint,
+                pg_catalog.pg_database AS database
+          WHERE database.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()",
+            &[
+                Value::Uuid(*self.ledger_id.as_bytes()),
+                self.origin.as_str().into(),
+                self.root.key_id().into(),
+                (*self.root.as_bytes()).into(),
+                self.server.key_id().into(),
+                (*self.server.as_bytes()).into(),
+                (LAYOUTS.len() as u64).into(),
+            ],
+        )?;
+        db::script(&arming_script())?;
+        Ok(())
+    }
 }
 
 fn arm(_: &Call) -> Result<Value> {

@@ -6,7 +6,8 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use ets_core::canonical::Payload;
+use ets_core::canonical::{Limits, Payload};
+use ets_core::event::Event;
 use ets_core::expression::{EventScope, Scope};
 use ets_core::key::KeyId;
 use ets_core::name::{DomainName, SchemaVersion, StreamName};
@@ -35,7 +36,6 @@ pub fn compiled(schema: &SchemaRecord) -> Result<Arc<CompiledSchema>> {
 
 /// An event that is judged, as far as it is known before its head is locked.
 pub struct Subject<'a> {
-    registry: &'a Registry,
     schema: &'a SchemaRecord,
     compiled: Arc<CompiledSchema>,
     payload: &'a Payload,
@@ -43,10 +43,14 @@ pub struct Subject<'a> {
     owner: &'a str,
     domain: &'a DomainName,
     stream: &'a StreamName,
+    /// The registry version that it is judged at.
+    version: u64,
+    /// What a new state may be.
+    limits: Limits,
 }
 
 impl<'a> Subject<'a> {
-    /// `schema` is one of the registry's.
+    /// A new append. `schema` is one of the registry's.
     pub fn new(
         registry: &'a Registry,
         schema: &'a SchemaRecord,
@@ -56,7 +60,6 @@ impl<'a> Subject<'a> {
         stream: &'a StreamName,
     ) -> Result<Self> {
         Ok(Subject {
-            registry,
             schema,
             compiled: compiled(schema)?,
             payload,
@@ -64,12 +67,37 @@ impl<'a> Subject<'a> {
             owner: registry.owner_at(key_id, registry.version()).unwrap_or_default(),
             domain,
             stream,
+            version: registry.version(),
+            limits: gucs::payload_limits(),
+        })
+    }
+
+    /// An event that was admitted elsewhere at an earlier registry version:
+    /// settings do not limit it.
+    pub fn admitted(registry: &'a Registry, schema: &'a SchemaRecord, event: &'a Event) -> Result<Self> {
+        let header = &event.header;
+        let new =
+            Subject::new(registry, schema, &event.payload, &header.key_id, &header.domain, &header.stream)?;
+        Ok(Subject {
+            owner: registry.owner_at(&header.key_id, header.registry_version).unwrap_or_default(),
+            version: header.registry_version,
+            limits: Limits::CEILING,
+            ..new
         })
     }
 
     /// Step 5: the JSON Schema, then the rules that mention neither `state` nor
     /// `event.sequence`, then the SQL functions.
     pub fn check_without_head(&self) -> Result<()> {
+        self.check_offline()?;
+        let functions = self.schema.rule_functions_at(self.version);
+        rule_function::check(functions, self.payload.canonical(), || self.event_json())
+            .map_err(|error| error.with_detail_member("schema_version", self.schema.name.as_str().into()))
+    }
+
+    /// As [`Subject::check_without_head`], but for the SQL functions: they looked
+    /// into what the database held then, and elsewhere.
+    pub fn check_offline(&self) -> Result<()> {
         let violations = self.compiled.validator.validate(self.payload.value());
         if !violations.is_empty() {
             return Err(violated(&self.schema.name, &violations_json(&violations), violations.len()));
@@ -78,9 +106,7 @@ impl<'a> Subject<'a> {
             let refusal = self.compiled.rules.check_without_head(&self.scope(0, &Json::Null));
             refusal.map_err(|refusal| self.refused(&refusal))?;
         }
-        let functions = self.schema.rule_functions_at(self.registry.version());
-        rule_function::check(functions, self.payload.canonical(), || self.event_json())
-            .map_err(|error| error.with_detail_member("schema_version", self.schema.name.as_str().into()))
+        Ok(())
     }
 
     /// Whether there are rules that only step 7 can judge: they mention `state` or
@@ -98,7 +124,7 @@ impl<'a> Subject<'a> {
 
     /// Step 7, the reducer: the state after this event.
     pub fn next_state(&self, sequence: u64, state: &Json) -> Result<Json> {
-        let next = self.compiled.reducer.next_state(&self.scope(sequence, state), &gucs::payload_limits());
+        let next = self.compiled.reducer.next_state(&self.scope(sequence, state), &self.limits);
         Ok(next
             .map_err(|error| {
                 Error::new(sqlstate::REDUCER, format!("the state after this event is refused: {error}"))

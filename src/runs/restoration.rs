@@ -7,13 +7,17 @@ use serde_json::{Value as Json, json};
 use crate::api::append::sign_and_append;
 use crate::db::{self, Row, View};
 use crate::error::{self, Result};
-use crate::{keys, seal};
+use crate::{keys, receiver, seal};
 
 const SCHEMA: &str = "ets.restore/1.0.0";
 
 /// Declares that the ledger was restored here, if it was and no full verification
 /// has passed here before the run of this number. A WARNING if it cannot be signed.
 pub fn declare(run_id: i64) -> Result<()> {
+    // What receives another's events declares nothing of its own.
+    if receiver::receiving()?.is_some() {
+        return Ok(());
+    }
     let Some((recorded, found)) = db::first(
         View::Latest,
         "SELECT ledger.system_identifier, ledger.timeline::pg_catalog.int8, ledger.database_oid::pg_catalog.int8,

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::api::append::sign_and_append;
 use crate::db::{self, Row, View};
 use crate::error::{self, Error, Result};
-use crate::{keys, seal};
+use crate::{keys, receiver, seal};
 
 const SCHEMA: &str = "ets.verification/1.0.0";
 /// The most findings that a statement repeats.
@@ -26,6 +26,10 @@ pub fn declare(
     verdict: Verdict,
     state_roots: &[(DomainName, Digest)],
 ) -> Result<Option<EventId>> {
+    // What it receives, it cannot add to.
+    if receiver::receiving()?.is_some() {
+        return Ok(None);
+    }
     let payload = payload(run_id, verdict, state_roots)?;
     let declared = db::attempt(|| {
         let payload = Payload::from_value(payload, &Limits::CEILING)?;

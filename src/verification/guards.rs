@@ -8,14 +8,21 @@ use crate::error::Result;
 
 /// The triggers of `sql/arm.sql` on the events: name, function, and the bits of
 /// `pg_trigger.tgtype` (catalog/pg_trigger.h).
-const ON_EVENTS: [(&str, &str, i64); 4] = [
+const ON_EVENTS: [(&str, &str, i64); 5] = [
     ("zz_ets_open", "gate", BEFORE | INSERT),
     ("zz_ets_gate", "gate", ROW | BEFORE | INSERT),
     ("zz_ets_settle", "gate", INSERT),
     ("ets_guard", "guard", BEFORE | UPDATE | DELETE | TRUNCATE),
+    ("ets_guard_row", "guard", ROW | BEFORE | UPDATE | DELETE),
 ];
 
-/// The other tables, each with the one trigger `ets_guard`.
+/// Those on each of the other tables.
+const ON_OTHERS: [(&str, i64); 2] = [
+    ("ets_guard", BEFORE | INSERT | UPDATE | DELETE | TRUNCATE),
+    ("ets_guard_row", ROW | BEFORE | INSERT | UPDATE | DELETE),
+];
+
+/// The other tables, each with the triggers [`ON_OTHERS`].
 pub fn guarded_tables() -> impl Iterator<Item = &'static str> {
     include_str!("../../sql/guarded_tables.txt").lines()
 }
@@ -50,8 +57,8 @@ struct Trigger {
 pub fn verify(findings: &mut Findings) -> Result<()> {
     let triggers = triggers()?;
     let on_events = ON_EVENTS.iter().map(|(name, function, kind)| ("ledger_event", *name, *function, *kind));
-    let on_others = guarded_tables()
-        .map(|table| (table, "ets_guard", "guard", BEFORE | INSERT | UPDATE | DELETE | TRUNCATE));
+    let on_others =
+        guarded_tables().flat_map(|table| ON_OTHERS.map(|(name, kind)| (table, name, "guard", kind)));
     for (table, name, function, kind) in on_events.chain(on_others) {
         let found = triggers.iter().find(|trigger| trigger.table == table && trigger.name == name);
         let problem = match found {

@@ -17,6 +17,7 @@ use super::{Findings, finding, trees};
 use crate::api::append::no_domain;
 use crate::db::{self, View};
 use crate::error::{Error, Result};
+use crate::receiver;
 use crate::runs::Check;
 use crate::seal::{self, Checkpoint, StoredTiles, tree_error};
 use crate::value::{Type, Value};
@@ -110,7 +111,9 @@ fn readable<T>(result: Result<T>) -> Result<Option<T>> {
 }
 
 fn full(scope: &Scope, domain: Option<String>) -> Result<VecDeque<Task>> {
-    let trees = trees::domains()?;
+    let mut trees = trees::domains()?;
+    let held = receiver::held_domain()?;
+    trees.retain(|tree| receiver::holds(held.as_ref(), tree));
     let with_payloads = scope.check == Check::Rebuild;
     let leaves = trees
         .into_iter()
@@ -141,7 +144,10 @@ fn incremental(
     share: f64,
     at: &ScanPosition,
 ) -> Result<(VecDeque<Task>, Option<ScanPosition>)> {
-    let is_wanted = |name: &str| domain.as_ref().is_none_or(|domain| domain == name);
+    let held = receiver::held_domain()?;
+    let is_wanted = |name: &str| {
+        domain.as_ref().is_none_or(|domain| domain == name) && receiver::holds(held.as_ref(), name)
+    };
     let roots = roots.iter().filter(|root| is_wanted(root.domain.as_str()));
     let trees: Vec<(String, u64)> = roots
         .map(|root| (root.domain.to_string(), since.sizes.get(&root.domain).copied().unwrap_or(0)))

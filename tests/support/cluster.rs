@@ -207,11 +207,6 @@ impl Cluster {
         }
     }
 
-    /// The folder of its socket, data and key files.
-    pub fn folder(&self) -> &Path {
-        &self.folder
-    }
-
     /// Its data directory.
     pub fn data(&self) -> PathBuf {
         self.folder.join("data")

@@ -12,6 +12,7 @@ pub mod bundle;
 pub mod canonical;
 pub mod checkpoint;
 pub mod event;
+pub mod export;
 pub mod expression;
 pub mod hash;
 pub mod key;
