@@ -126,7 +126,7 @@ pub fn register() {
     );
     GucRegistry::define_int_guc(
         c"ets.worker_threads",
-        c"How many threads checking a batch of signatures, or a verification, may use.",
+        c"How many threads checking a batch of signatures, a verification, or a seal, may use.",
         c"0: as many as there are cores.",
         &WORKER_THREADS,
         0,
