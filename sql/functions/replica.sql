@@ -34,7 +34,7 @@ CREATE FUNCTION ets.compare_roots(server text)
   RETURNS TABLE (domain text, agrees boolean, checkpoint_id bigint, tree_size bigint, local_root bytea, remote_root bytea,
                  parted_at bigint, first_leaf bigint, local_event uuid, remote_event uuid)
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
-AS $function$
+  AS $$
 DECLARE
   -- dblink is where its owner put it.
   dblink text := (SELECT format('%I.dblink', namespace.nspname)
@@ -116,6 +116,6 @@ BEGIN
     RETURN NEXT;
   END LOOP;
 END
-$function$;
+$$;
 COMMENT ON FUNCTION ets.compare_roots(text) IS
   'Whether another database, by connection string or foreign server, has the same trees at the newest checkpoint of both, and where they part; needs dblink';
