@@ -119,7 +119,7 @@ CREATE OR REPLACE VIEW ets.status AS
       JOIN pg_catalog.pg_namespace AS namespace ON namespace.oid = class.relnamespace
      WHERE namespace.nspname = 'ets' AND trigger.tgenabled = 'A'
      UNION ALL
-    SELECT 'event trigger', evtname::text FROM pg_catalog.pg_event_trigger WHERE evtenabled = 'A'
+    SELECT 'event trigger' AS kind, evtname::text AS name FROM pg_catalog.pg_event_trigger WHERE evtenabled = 'A'
   ), guards AS (
     SELECT pg_catalog.count(*) AS expected, pg_catalog.count(armed.name) AS armed,
            pg_catalog.string_agg(pg_catalog.concat(expected.kind, ' ', expected.name), ', ')

@@ -8,6 +8,7 @@ use ets_core::event::EventId;
 use ets_core::hash::{Digest, genesis_hash};
 use ets_core::name::{DomainName, StreamName};
 use ets_core::time::Timestamp;
+use serde_json::json;
 
 use crate::db::{self, Row, View};
 use crate::error::{Error, Result, sqlstate};
@@ -195,7 +196,10 @@ pub fn write_dirty() -> Result<()> {
             |row| tid(row, 1),
         )?;
         head.tid = tid.ok_or_else(|| {
-            Error::new(sqlstate::CORRUPTED, format!("the locked head of stream {stream} is gone"))
+            // The row is locked: only a trigger that is not ours keeps it as it was.
+            Error::new(sqlstate::FIELD, format!("the head of stream {stream} was not written"))
+                .detail(json!({"domain": domain.as_str(), "stream": stream.as_str()}))
+                .hint("a trigger on ets.stream_head took it away; SELECT * FROM ets.verify_ledger()")
         })?;
         head.dirty = false;
         transaction::remember_head(&domain, &stream, head);
