@@ -56,6 +56,7 @@ pgrx::extension_sql_file!("../sql/functions/schedule.sql", name = "schedule", re
 pgrx::extension_sql_file!("../sql/functions/replay.sql", name = "replay", requires = ["schedule"]);
 pgrx::extension_sql_file!("../sql/functions/setup.sql", name = "setup", requires = ["replay"]);
 pgrx::extension_sql_file!("../sql/functions/replica.sql", name = "replica", requires = ["setup"]);
+pgrx::extension_sql_file!("../sql/functions/access.sql", name = "access", requires = ["replica"]);
 pgrx::extension_sql_file!("../sql/privileges.sql", name = "privileges", finalize);
 
 /// Called when the library is loaded into a backend.

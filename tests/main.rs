@@ -1,6 +1,7 @@
 //! Black-box tests on a real server. `make test` runs them; by hand:
 //! `scripts/private-pg cargo test -p ets-tests`.
 
+mod access;
 mod api_surface;
 mod append;
 mod bad_input;

@@ -31,6 +31,17 @@ CREATE FUNCTION ets.register_key(
   AS 'MODULE_PATHNAME', 'ets_register_key';
 COMMENT ON FUNCTION ets.register_key(bytea, text, timestamptz, timestamptz) IS 'Registers an actor''s public key, once and for ever';
 
+CREATE FUNCTION ets.rotate_key(key_id text, new_public_key bytea, proof bytea, signature bytea) RETURNS ets.event
+  LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+  AS 'MODULE_PATHNAME', 'ets_rotate_key';
+COMMENT ON FUNCTION ets.rotate_key(text, bytea, bytea, bytea) IS 'Lets a new key take over owner and grants of a key: proof by the new key, signature of the event by the old one';
+
+CREATE FUNCTION ets.authority_at(key_id text, registry_version bigint)
+  RETURNS TABLE (domain text, schemas text, streams text, granted_at bigint)
+  LANGUAGE c STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+  AS 'MODULE_PATHNAME', 'ets_authority_at';
+COMMENT ON FUNCTION ets.authority_at(text, bigint) IS 'The grants that a key held at a registry version; no row: none, or the key was not live';
+
 CREATE FUNCTION ets.revoke_key(key_id text, reason text, compromised_since timestamptz DEFAULT NULL) RETURNS ets.event
   LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
   AS 'MODULE_PATHNAME', 'ets_revoke_key';

@@ -160,15 +160,26 @@ pub fn sign_and_append(
     schema_version: SchemaVersion,
     secret_key: &key::SecretKey,
 ) -> Result<Event> {
+    append_at_head(payload, schema_version, &secret_key.public_key(), |hash| secret_key.sign(hash))
+}
+
+/// Appends onto the head of the payload's stream, which is locked until the
+/// transaction ends, with the signature that `sign` gives for the event's hash.
+pub fn append_at_head(
+    payload: Payload,
+    schema_version: SchemaVersion,
+    public_key: &key::PublicKey,
+    sign: impl FnOnce(&Digest) -> Signature,
+) -> Result<Event> {
     let (domain, stream) = destination(&payload, &schema_version)?;
     let head = heads::lock(&domain, &stream)?;
     let hash = event_hash(payload.canonical().as_bytes(), &head.hash);
     let inspected = gate::inspect(Candidate {
         payload,
         schema_version,
-        public_key: *secret_key.public_key().as_bytes(),
+        public_key: *public_key.as_bytes(),
         previous_hash: head.hash,
-        signature: secret_key.sign(&hash),
+        signature: sign(&hash),
         event_id: IdChoice::Server(clock::new_id()?),
     })?;
     let event = gate::place(inspected)?;

@@ -4,19 +4,19 @@
 use ets_core::canonical::{Limits, Payload, parse_json};
 use ets_core::event::Event;
 use ets_core::hash::event_hash;
-use ets_core::key::{KeyId, PublicKey};
+use ets_core::key::{KeyId, PublicKey, Signature};
 use ets_core::name::{DomainName, SchemaVersion};
 use ets_core::registry::payload::{self, NewSchema};
 use ets_core::registry::{Custody, Pattern, engine_for};
 use ets_core::time::Timestamp;
 use serde_json::{Value as Json, json};
 
-use crate::api::append::sign_and_append;
+use crate::api::append::{append_at_head, sign_and_append};
 use crate::api::canonical::new_secret_key;
 use crate::api::setup::require_superuser;
 use crate::db::{self, View};
 use crate::error::{self, Error, Result, sqlstate};
-use crate::function::{Call, Record, event_columns};
+use crate::function::{Call, Record, Rows, event_columns};
 use crate::{heads, keys, ledger, receiver, rule_function};
 
 crate::sql_functions! {
@@ -25,6 +25,8 @@ crate::sql_functions! {
     ets_retire_schema pg_finfo_ets_retire_schema => retire_schema;
     ets_register_rule_function pg_finfo_ets_register_rule_function => register_rule_function;
     ets_register_key pg_finfo_ets_register_key => register_key;
+    ets_rotate_key pg_finfo_ets_rotate_key => rotate_key;
+    ets_authority_at pg_finfo_ets_authority_at => authority_at;
     ets_revoke_key pg_finfo_ets_revoke_key => revoke_key;
     ets_grant_authority pg_finfo_ets_grant_authority => grant_authority;
     ets_revoke_authority pg_finfo_ets_revoke_authority => revoke_authority;
@@ -85,6 +87,53 @@ fn register_key(call: &Call) -> Result<Record> {
     let not_before = moment(call, 2, "not_before")?;
     let not_after = moment(call, 3, "not_after")?;
     register(payload::key(&public_key, &owner, Custody::Actor, not_before, not_after))
+}
+
+/// The one registry event that an actor's own key signs. What it signs is the
+/// hash that `ets.prepare` gives for the payload; if another registry event came
+/// between, the signature is of another head (ET003), and the actor signs again.
+fn rotate_key(call: &Call) -> Result<Record> {
+    let old = key_id_argument(call, 0)?;
+    let new = PublicKey::from_bytes(&call.required_bytes(1, "new_public_key", sqlstate::SIGNATURE)?)?;
+    let proof = Signature(call.required_bytes(2, "proof", sqlstate::SIGNATURE)?);
+    let signature = Signature(call.required_bytes(3, "signature", sqlstate::SIGNATURE)?);
+    let registry = ledger::registry(View::Latest)?;
+    receiver::refuse_own("registry change")?;
+    let key = registry.key(&old).ok_or_else(|| unknown_key(&old))?;
+    let public_key = PublicKey::from_bytes(&key.public_key)?;
+    let payload = Payload::from_value(payload::key_rotation(&old, &new, &proof, None), &Limits::CEILING)?;
+    let event = append_at_head(payload, "ets.key_rotation/1.0.0".parse()?, &public_key, |_| signature)?;
+    Ok(Record(event_columns(&event)))
+}
+
+/// # Errors
+/// ET011 for a key that is not registered; 22023 for a version that is not reached.
+fn authority_at(call: &Call) -> Result<Rows> {
+    let key_id = key_id_argument(call, 0)?;
+    let version = call.required_count(1, "registry_version")?;
+    let registry = ledger::registry(View::Query)?;
+    registry.key(&key_id).ok_or_else(|| unknown_key(&key_id))?;
+    if version > registry.version() {
+        let problem =
+            format_args!("must not be greater than {}, the registry's sequence", registry.version());
+        return Err(Error::parameter("registry_version", problem));
+    }
+    let mut rows = Rows::open(call)?;
+    for grant in registry.grants_of(&key_id, version) {
+        rows.put(&[
+            grant.domain.as_str().into(),
+            grant.schemas.as_str().into(),
+            grant.streams.as_str().into(),
+            grant.granted_at.into(),
+        ])?;
+    }
+    Ok(rows)
+}
+
+fn unknown_key(key_id: &KeyId) -> Error {
+    Error::new(sqlstate::NOT_FOUND, format!("key {key_id} is not registered"))
+        .detail(json!({"key_id": key_id.to_string()}))
+        .hint("ets.signing_key lists the keys; ets.key_id gives a public key's id")
 }
 
 fn revoke_key(call: &Call) -> Result<Record> {
