@@ -3,6 +3,7 @@ package clients_test
 import (
 	"bytes"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/transparency-dev/merkle/rfc6962"
@@ -54,7 +55,12 @@ func TestANoteOpensWithItsOwnKeyOnly(t *testing.T) {
 		t.Errorf("opened with another domain's key: %v", err)
 	}
 	known := verifiers(t, domain)
+	// Of the last digit of the signature's base64 some bits say nothing, and Go ignores them.
+	unused := strings.LastIndex(signed, "=") - 1
 	for i := range signed {
+		if i == unused {
+			continue
+		}
 		changed := []byte(signed)
 		changed[i] ^= 1
 		if _, err := note.Open(changed, known); err == nil {
