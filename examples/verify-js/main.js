@@ -4,6 +4,9 @@
 import { readFileSync } from "node:fs";
 import { canonical, signEvent, verify } from "./verify.js";
 
+// Node 18 has it, but not under this name.
+globalThis.crypto ??= (await import("node:crypto")).webcrypto;
+
 const [command, ...given] = process.argv.slice(2);
 const hex = (bytes) => Buffer.from(bytes).toString("hex");
 try {

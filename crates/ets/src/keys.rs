@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
-use ed25519_dalek::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _};
+use ed25519_dalek::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, KeypairBytes};
 use ets_core::hash::from_hex;
 use ets_core::key::{PublicKey, SecretKey};
 use serde_json::json;
@@ -45,7 +45,8 @@ pub fn keygen(arguments: &KeygenArguments) -> Result<u8, String> {
     let path = &arguments.file;
     let mut seed = Zeroizing::new([0; 32]);
     getrandom::fill(seed.as_mut()).map_err(|error| format!("no randomness from the system: {error}"))?;
-    let pem = SigningKey::from_bytes(&seed)
+    // Without the public half: openssl reads no version 2 of PKCS #8 (RFC 5958).
+    let pem = KeypairBytes { secret_key: *seed, public_key: None }
         .to_pkcs8_pem(LineEnding::LF)
         .map_err(|error| format!("cannot encode the key: {error}"))?;
     write_secret(path, pem.as_bytes())

@@ -243,6 +243,13 @@ fn a_new_key_is_its_owners_alone_and_signs() {
     let key: Value = serde_json::from_slice(&made.stdout).unwrap();
     assert_eq!(ets(&["key-id", &file]).stdout, made.stdout);
     assert_eq!(ets(&["key-id", key["public_key"].as_str().unwrap()]).stdout, made.stdout);
+    // Other programs read it: the last 32 bytes of the DER form are the key (RFC 8410).
+    let other = Command::new("openssl").args(["pkey", "-pubout", "-outform", "DER", "-in", &file]).output();
+    let other = other.expect("openssl runs");
+    assert!(other.status.success(), "{}", text(&other.stderr));
+    let last: String =
+        other.stdout[other.stdout.len() - 32..].iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(last, key["public_key"].as_str().unwrap());
     // A key that exists is never written over.
     let before = fs::read(&file).unwrap();
     assert_eq!(code(&ets(&["keygen", &file])), UNVERIFIABLE);
