@@ -290,8 +290,14 @@ CREATE OR REPLACE VIEW ets.status AS
     FROM (SELECT nullif(pg_catalog.current_setting('ets.high_water_directory', true), '') AS directory) AS setting
    UNION ALL
   SELECT 'server key', CASE WHEN key.key_id IS NOT NULL AND key.revoked_at IS NULL THEN 'ok' ELSE 'warning' END,
-         ledger.server_key_id,
+         coalesce(key.key_id, ledger.server_key_id),
          CASE WHEN key.key_id IS NULL THEN 'not registered yet'
               WHEN key.revoked_at IS NOT NULL THEN 'revoked: seals go on without signed notes' END
-    FROM ets.ledger LEFT JOIN ets.signing_key AS key ON key.key_id = ledger.server_key_id;
+    FROM ets.ledger
+    LEFT JOIN LATERAL (
+      SELECT event.payload ->> 'public_key' AS public_key FROM ets.ledger_event AS event
+       WHERE event.domain = 'ets.registry' AND event.stream = 'main' AND event.schema_version = 'ets.server_key/1.0.0'
+       ORDER BY event.sequence DESC LIMIT 1
+    ) AS replaced ON true
+    LEFT JOIN ets.signing_key AS key ON key.public_key = coalesce(pg_catalog.decode(replaced.public_key, 'hex'), ledger.server_public_key);
 COMMENT ON VIEW ets.status IS 'What a DBA should know of the ledger: an item a row, its state ok, warning, overdue or failed';

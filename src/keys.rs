@@ -13,6 +13,7 @@ use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, KeypairBytes};
 use ets_core::key::SecretKey;
+use ets_core::registry::Registry;
 use pgrx::pg_sys;
 use serde_json::json;
 use uuid::Uuid;
@@ -24,13 +25,40 @@ use crate::{gucs, ledger};
 /// No key file is longer than this, in bytes.
 const MAX_FILE: u64 = 4096;
 
-/// The server's key.
+/// The server's key, as the registry has it now.
 ///
 /// # Errors
-/// ET015 if its file is not on this server, or is not what it should be.
+/// ET015 if it is revoked, or its file is not on this server, or not what it should be.
 pub fn server_key() -> Result<SecretKey> {
+    match ledger::registry_if_begun(View::Latest)? {
+        Some(registry) => server_key_at(&registry, registry.version()),
+        None => {
+            let announced = ledger::announced()?;
+            load(&file_name(&announced.ledger_id, None), announced.server_public_key.as_bytes())
+        }
+    }
+}
+
+/// The server's key at a registry version: it signs the notes of a checkpoint
+/// whose registry tree has that size. The first one's file bears the ledger's
+/// name, that of a later one its own name too.
+///
+/// # Errors
+/// As [`server_key`].
+pub fn server_key_at(registry: &Registry, version: u64) -> Result<SecretKey> {
     let announced = ledger::announced()?;
-    load(&file_name(&announced.ledger_id, None), announced.server_public_key.as_bytes())
+    let key = registry
+        .server_key_at(version)
+        .and_then(|key_id| registry.key(key_id))
+        .filter(|key| key.is_live_at(version))
+        .ok_or_else(|| {
+            Error::new(sqlstate::NO_KEY, "the server's key is revoked")
+                .detail(json!({"registry_version": version}))
+                .hint("SELECT ets.rotate_server_key('why') registers another one")
+        })?;
+    let is_first = key.public_key == *announced.server_public_key.as_bytes();
+    let key_id = key.key_id.to_string();
+    load(&file_name(&announced.ledger_id, (!is_first).then_some(key_id.as_str())), &key.public_key)
 }
 
 /// The key with which the calling role may use `ets.append_signed`: the one of

@@ -369,7 +369,9 @@ pub fn write_tiles(domain: &DomainName, tiles: &[Tile]) -> Result<()> {
 
 fn write_checkpoint(checkpoint: &Checkpoint, roots: &[DomainRoot]) -> Result<()> {
     let announced = ledger::announced()?;
-    let key = match keys::server_key() {
+    let registry_size =
+        roots.iter().find(|root| root.domain == DomainName::registry()).map_or(0, |root| root.tree_size);
+    let key = match keys::server_key_at(&*ledger::registry(View::Latest)?, registry_size) {
         Ok(key) => Some(key),
         // Seals go on without the key; their notes are absent.
         Err(error) if error.sqlstate() == Some(sqlstate::NO_KEY) => {

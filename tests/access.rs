@@ -236,3 +236,83 @@ fn the_documentation_says_what_each_kind_of_access_gives() {
     }
     ets_tests::assert_generated("docs/access.md", "access", &table);
 }
+
+/// The new key signs from its event on; what the old one signed stays right.
+#[test]
+fn the_server_gets_another_key() {
+    let mut ledger = Ledger::new();
+    let event = ledger.append(&order("a", 1));
+    ledger.seal();
+    let note: String = ledger.one("SELECT ets.checkpoint_note('orders')", &[]);
+    let verifier = "SELECT ets.verifier_key('orders')";
+    let old: String = ledger.one(verifier, &[]);
+    let rotated: serde_json::Value = ledger.one("SELECT payload FROM ets.rotate_server_key('yearly')", &[]);
+    assert_eq!(rotated["reason"], "yearly");
+    assert_eq!(ledger.one::<String>(verifier, &[]), old, "until the next seal");
+    assert_eq!(ledger.findings(), Vec::<String>::new());
+
+    // Under local authority the new key is root.
+    ledger.client.batch_execute("SELECT ets.create_domain('after')").expect("root was handed on");
+    ledger.append(&order("a", 2));
+    ledger.seal();
+    let new: String = ledger.one(verifier, &[]);
+    assert_ne!(new, old);
+    let status = "SELECT state || ' ' || value FROM ets.status WHERE item = 'server key'";
+    let key_id: String =
+        ledger.one("SELECT ets.key_id(decode($1, 'hex'))", &[&rotated["public_key"].as_str()]);
+    assert_eq!(ledger.one::<String>(status, &[]), format!("ok {key_id}"));
+    let failed = "SELECT count(*) FROM ets.verify_checkpoint($1) WHERE passed IS NOT TRUE";
+    assert_eq!(ledger.one::<i64>(failed, &[&note]), 0, "a note of the old key");
+    let note: String = ledger.one("SELECT ets.checkpoint_note('orders')", &[]);
+    assert_eq!(ledger.one::<i64>(failed, &[&note]), 0, "a note of the new key");
+    let bundle = "SELECT count(*) FROM ets.verify_bundle(ets.proof_bundle($1)) WHERE passed IS FALSE";
+    assert_eq!(ledger.one::<i64>(bundle, &[&event.event_id]), 0);
+    assert_eq!(ledger.findings(), Vec::<String>::new());
+    let statements = "SELECT count(DISTINCT key_id) FROM ets.ledger_event WHERE domain = 'ets.audit'";
+    assert_eq!(ledger.one::<i64>(statements, &[]), 1, "all by the new key");
+    refused(ledger.client.batch_execute("SELECT ets.rotate_server_key(NULL)"), "22004");
+
+    // A rotation that is rolled back leaves the key that was.
+    ledger.client.batch_execute("BEGIN; SELECT ets.rotate_server_key('no'); ROLLBACK").expect("rolled back");
+    ledger.append(&order("a", 3));
+    ledger.seal();
+    assert_eq!(ledger.one::<String>(verifier, &[]), new);
+    assert_eq!(ledger.findings(), Vec::<String>::new());
+}
+
+/// Where root is elsewhere, the server makes the key and root says so.
+#[test]
+fn a_root_key_elsewhere_gives_the_server_another_key() {
+    let database = ets_tests::Cluster::shared().database();
+    let mut client = database.connect();
+    let root = Signer::new(90);
+    client.execute("SELECT ets.init('test.example/external', $1)", &[&root.public_key()]).expect("ets.init");
+    let trust: serde_json::Value = client.query_one("SELECT ets.trust_root()", &[]).expect("trust").get(0);
+    let by_root = |client: &mut Client, payload: &serde_json::Value| {
+        let kind = payload["schema_version"].as_str().expect("a kind").to_owned();
+        let prepared = client.query_one("SELECT previous_hash FROM ets.prepare($1, $2)", &[payload, &kind]);
+        let previous: Vec<u8> = prepared.expect("prepared").get(0);
+        let signature = root.sign(payload, &previous);
+        let sql = "SELECT ets.append($1, $2, $3, $4, $5)";
+        client
+            .query_one(sql, &[payload, &kind, &root.public_key(), &previous, &signature])
+            .expect("root may");
+    };
+    by_root(
+        &mut client,
+        &json!({
+            "schema_version": "ets.ledger/1.0.0", "ledger_id": trust["ledger_id"], "origin": trust["origin"],
+            "specification": "1.1", "algorithm": "ed25519", "root_public_key": trust["root_public_key"],
+            "server_public_key": trust["server_public_key"],
+        }),
+    );
+    client.query_one("SELECT ets.seal()", &[]).expect("seal");
+    let old: String = client.query_one("SELECT ets.verifier_key('ets.registry')", &[]).expect("key").get(0);
+    let refusal = refused(client.query_one("SELECT ets.rotate_server_key('stolen')", &[]), "ET015");
+    by_root(&mut client, &refusal.detail["payload"]);
+    client.query_one("SELECT ets.seal()", &[]).expect("seal");
+    let new: String = client.query_one("SELECT ets.verifier_key('ets.registry')", &[]).expect("key").get(0);
+    assert_ne!(old, new);
+    client.query_one("SELECT ets.checkpoint_note('ets.registry')", &[]).expect("a note of the new key");
+    assert_eq!(findings(&mut client), Vec::<String>::new());
+}

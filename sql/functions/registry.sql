@@ -36,6 +36,11 @@ CREATE FUNCTION ets.rotate_key(key_id text, new_public_key bytea, proof bytea, s
   AS 'MODULE_PATHNAME', 'ets_rotate_key';
 COMMENT ON FUNCTION ets.rotate_key(text, bytea, bytea, bytea) IS 'Lets a new key take over owner and grants of a key: proof by the new key, signature of the event by the old one';
 
+CREATE FUNCTION ets.rotate_server_key(reason text, compromised_since timestamptz DEFAULT NULL) RETURNS ets.event
+  LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+  AS 'MODULE_PATHNAME', 'ets_rotate_server_key';
+COMMENT ON FUNCTION ets.rotate_server_key(text, timestamptz) IS 'Makes the server another key, which signs from then on; under local authority it is root, too; superuser';
+
 CREATE FUNCTION ets.authority_at(key_id text, registry_version bigint)
   RETURNS TABLE (domain text, schemas text, streams text, granted_at bigint)
   LANGUAGE c STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

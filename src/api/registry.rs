@@ -26,6 +26,7 @@ crate::sql_functions! {
     ets_register_rule_function pg_finfo_ets_register_rule_function => register_rule_function;
     ets_register_key pg_finfo_ets_register_key => register_key;
     ets_rotate_key pg_finfo_ets_rotate_key => rotate_key;
+    ets_rotate_server_key pg_finfo_ets_rotate_server_key => rotate_server_key;
     ets_authority_at pg_finfo_ets_authority_at => authority_at;
     ets_revoke_key pg_finfo_ets_revoke_key => revoke_key;
     ets_grant_authority pg_finfo_ets_grant_authority => grant_authority;
@@ -104,6 +105,19 @@ fn rotate_key(call: &Call) -> Result<Record> {
     let payload = Payload::from_value(payload::key_rotation(&old, &new, &proof, None), &Limits::CEILING)?;
     let event = append_at_head(payload, "ets.key_rotation/1.0.0".parse()?, &public_key, |_| signature)?;
     Ok(Record(event_columns(&event)))
+}
+
+/// Makes the server another key, and registers it. Its file is there before the
+/// event: where the root key is elsewhere, what root then signs names this key.
+fn rotate_server_key(call: &Call) -> Result<Record> {
+    require_superuser("ets.rotate_server_key")?;
+    let reason = call.required_text(0, "reason")?;
+    let compromised_since = moment(call, 1, "compromised_since")?;
+    ledger::registry(View::Latest)?;
+    receiver::refuse_own("registry change")?;
+    let new = new_secret_key()?;
+    keys::create(&ledger::id()?, &new, false)?;
+    register(payload::server_key(&new.public_key(), &reason, compromised_since))
 }
 
 /// # Errors
