@@ -1,3 +1,16 @@
+-- Whoever owns a schema can drop and add what is in it: a role that made the
+-- schema ets beforehand must not come to own the ledger in that way.
+DO $$
+BEGIN
+  IF NOT (SELECT role.rolsuper FROM pg_catalog.pg_namespace AS schema
+            JOIN pg_catalog.pg_roles AS role ON role.oid OPERATOR(pg_catalog.=) schema.nspowner
+           WHERE schema.nspname OPERATOR(pg_catalog.=) 'ets') THEN
+    RAISE EXCEPTION USING ERRCODE = '42501', MESSAGE = 'the schema ets belongs to a role that is no superuser',
+      DETAIL = '{"schema": "ets"}', HINT = 'look what is in it and drop it, or ALTER SCHEMA ets OWNER TO a superuser';
+  END IF;
+END
+$$;
+
 -- Composite types of results. No table's row type appears in a function, and no
 -- type of the extension in a table: the tables outlive the extension.
 

@@ -316,3 +316,35 @@ fn a_root_key_elsewhere_gives_the_server_another_key() {
     client.query_one("SELECT ets.checkpoint_note('ets.registry')", &[]).expect("a note of the new key");
     assert_eq!(findings(&mut client), Vec::<String>::new());
 }
+
+/// Who owns a database may make schemas in it, but not the one that the ledger comes to lie in.
+#[test]
+fn the_extension_refuses_a_schema_that_somebody_else_owns() {
+    let cluster = ets_tests::Cluster::shared();
+    let mut client = cluster.connect("postgres");
+    client.batch_execute("CREATE ROLE landlord LOGIN").expect("role");
+    client.batch_execute("CREATE DATABASE rented OWNER landlord TEMPLATE template0").expect("database");
+    let mut owner = cluster.connect_as("rented", "landlord");
+    owner.batch_execute("CREATE SCHEMA ets").expect("an owner may");
+    let mut client = cluster.connect("rented");
+    refused(client.batch_execute("CREATE EXTENSION pg_ets"), "42501");
+    owner.batch_execute("DROP SCHEMA ets").expect("dropped");
+    client
+        .batch_execute("CREATE EXTENSION pg_ets; SELECT ets.init('test.example/rented')")
+        .expect("in a new schema");
+    // Owning the database gives nothing in it.
+    for attempt in [
+        "SELECT ets.seal()",
+        "DROP SCHEMA ets CASCADE",
+        "ALTER SCHEMA ets OWNER TO landlord",
+        "CREATE FUNCTION ets.append(integer) RETURNS integer LANGUAGE sql AS 'SELECT 1'",
+        "CREATE TABLE ets.mine ()",
+        "ALTER TABLE ets.ledger_event DISABLE TRIGGER ALL",
+        "DROP EXTENSION pg_ets",
+        "ALTER DATABASE rented SET session_replication_role = replica",
+    ] {
+        let error = error_of(owner.batch_execute(attempt));
+        assert!(matches!(error.code().code(), "42501" | "ET009"), "{attempt}: {error:?}");
+    }
+    assert_eq!(findings(&mut client), Vec::<String>::new());
+}
