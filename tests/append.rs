@@ -209,6 +209,8 @@ fn an_id_that_the_server_made_may_be_raised() {
     let mut client = ledger.database.connect();
     let mut transaction = client.transaction().expect("a transaction");
     let early: Uuid = transaction.query_one("SELECT ets.uuid_v7()", &[]).expect("an id").get(0);
+    // Ids of two sessions are ordered by the millisecond.
+    std::thread::sleep(std::time::Duration::from_millis(3));
     let first = ledger.append(&order("u", 1));
     assert!(first.event_id > early);
     let payload = order("u", 2);
