@@ -160,8 +160,8 @@ fn a_seal_that_is_rolled_back_or_cancelled_leaves_the_last_checkpoint() {
             let mut sealing = ledger.database.connect();
             let process: i32 = sealing.query_one("SELECT pg_backend_pid()", &[]).expect("pid").get(0);
             let killer = ledger.database.connect();
-            let sql = format!("SELECT {stop}({process})");
-            let stopper = thread::spawn(move || interrupt(killer, Duration::from_millis(delay), &sql));
+            let delay = Duration::from_millis(delay);
+            let stopper = thread::spawn(move || interrupt(killer, process, delay, stop));
             let result = sealing.batch_execute("BEGIN; SELECT ets.seal(); SELECT pg_sleep(5); COMMIT");
             stopper.join().expect("the stop is sent");
             let error = result.expect_err("the seal does not get to its end");
@@ -171,7 +171,7 @@ fn a_seal_that_is_rolled_back_or_cancelled_leaves_the_last_checkpoint() {
             interrupted += 1;
             drop(sealing);
             let left: i64 = ledger.one("SELECT max(checkpoint_id) FROM ets.checkpoint", &[]);
-            assert_eq!(left, 1, "{stop} after {delay} ms");
+            assert_eq!(left, 1, "{stop} after {delay:?}");
         }
         assert_eq!(interrupted, 9);
         wait_for_quiet(&mut ledger);
@@ -182,9 +182,16 @@ fn a_seal_that_is_rolled_back_or_cancelled_leaves_the_last_checkpoint() {
     assert_eq!(ledger.findings(), Vec::<String>::new());
 }
 
-fn interrupt(mut client: Client, delay: Duration, sql: &str) {
+/// Cancels or ends a session, a while after its statement has begun: what comes
+/// before is lost.
+fn interrupt(mut client: Client, process: i32, delay: Duration, stop: &str) {
+    let is_active = "SELECT count(*) FROM pg_stat_activity WHERE pid = $1 AND state = 'active'";
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while client.query_one(is_active, &[&process]).expect("activity").get::<_, i64>(0) == 0 {
+        assert!(Instant::now() < deadline, "the statement does not begin");
+    }
     thread::sleep(delay);
-    client.batch_execute(sql).expect("a superuser can");
+    client.batch_execute(&format!("SELECT {stop}({process})")).expect("a superuser can");
 }
 
 /// Until the sessions that were ended are gone.
