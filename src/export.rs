@@ -145,21 +145,11 @@ fn export_leaves(
 fn events_of(domain: &DomainName, first: u64, end: u64) -> Result<Vec<Event>> {
     db::by_key(|| {
         db::query(
-        View::Query,
-        "SELECT event.event_id, event.domain, event.stream, event.sequence, event.payload,
-                event.schema_version, event.key_id, event.public_key, event.previous_hash,
-                event.current_hash, event.signature, event.timestamp, event.registry_version
-           FROM ets.merkle_leaf AS leaf
-          CROSS JOIN LATERAL (
-            SELECT * FROM ets.ledger_event AS each
-             WHERE each.event_id OPERATOR(pg_catalog.=) leaf.event_id AND each.domain OPERATOR(pg_catalog.=) leaf.domain
-             LIMIT 1) AS event
-          WHERE leaf.domain OPERATOR(pg_catalog.=) $1
-            AND leaf.leaf_index OPERATOR(pg_catalog.>=) $2 AND leaf.leaf_index OPERATOR(pg_catalog.<) $3
-          ORDER BY leaf.leaf_index USING OPERATOR(pg_catalog.<)",
-        &[domain.as_str().into(), first.into(), end.into()],
-        rows::event,
-    )
+            View::Query,
+            crate::select_events_of_leaves!("event.payload"),
+            &[domain.as_str().into(), first.into(), end.into()],
+            rows::event,
+        )
     })
 }
 

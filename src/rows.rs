@@ -9,19 +9,48 @@ use ets_core::time::Timestamp;
 use crate::db::Row;
 use crate::error::{Error, Result, sqlstate};
 
+/// The columns of `ets.ledger_event AS event` that make its thirteen members, in
+/// the order of `ets.event`, with something in the payload's place.
+#[macro_export]
+macro_rules! event_columns {
+    ($payload:literal) => {
+        concat!(
+            "event.event_id, event.domain, event.stream, event.sequence, ",
+            $payload,
+            ", event.schema_version, event.key_id, event.public_key, event.previous_hash,
+             event.current_hash, event.signature, event.timestamp, event.registry_version"
+        )
+    };
+}
+
+/// The statement that reads the events of a domain's leaves ($1, from $2 to before
+/// $3) in their order, a missing one left out; with something in the payload's place.
+#[macro_export]
+macro_rules! select_events_of_leaves {
+    ($payload:literal) => {
+        concat!(
+            "SELECT ",
+            $crate::event_columns!($payload),
+            " FROM ets.merkle_leaf AS leaf
+             CROSS JOIN LATERAL (
+               SELECT * FROM ets.ledger_event AS each
+                WHERE each.event_id OPERATOR(pg_catalog.=) leaf.event_id
+                  AND each.domain OPERATOR(pg_catalog.=) leaf.domain
+                LIMIT 1) AS event
+             WHERE leaf.domain OPERATOR(pg_catalog.=) $1
+               AND leaf.leaf_index OPERATOR(pg_catalog.>=) $2 AND leaf.leaf_index OPERATOR(pg_catalog.<) $3
+             ORDER BY leaf.leaf_index USING OPERATOR(pg_catalog.<)"
+        )
+    };
+}
+
 /// The statement that reads the thirteen members of events, in the order of
 /// `ets.event`: what [`event()`] and [`header`] take. The rest of it follows
 /// `FROM ets.ledger_event AS event`.
 #[macro_export]
 macro_rules! select_events {
     ($rest:literal) => {
-        concat!(
-            "SELECT event.event_id, event.domain, event.stream, event.sequence, event.payload,
-                    event.schema_version, event.key_id, event.public_key, event.previous_hash,
-                    event.current_hash, event.signature, event.timestamp, event.registry_version
-               FROM ets.ledger_event AS event ",
-            $rest
-        )
+        concat!("SELECT ", $crate::event_columns!("event.payload"), " FROM ets.ledger_event AS event ", $rest)
     };
 }
 

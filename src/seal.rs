@@ -17,6 +17,7 @@ use ets_core::hash::{Digest, EMPTY_ROOT, SPECIFICATION_VERSION};
 use ets_core::merkle::{Frontier, Tile, TileSource, TreeError, hashes_from_bytes};
 use ets_core::name::DomainName;
 use ets_core::note;
+use ets_core::registry::Registry;
 use ets_core::time::Timestamp;
 use serde_json::json;
 
@@ -312,7 +313,7 @@ impl Forest {
         };
         // Compares the file with the checkpoints before this one.
         high_water::announce(&checkpoint, &roots)?;
-        write_checkpoint(&checkpoint, &roots)?;
+        write_checkpoint(&checkpoint, &roots, &registry, registry_size)?;
         write_position(unsealed)?;
         Ok(checkpoint)
     }
@@ -367,11 +368,15 @@ pub fn write_tiles(domain: &DomainName, tiles: &[Tile]) -> Result<()> {
     Ok(())
 }
 
-fn write_checkpoint(checkpoint: &Checkpoint, roots: &[DomainRoot]) -> Result<()> {
-    let announced = ledger::announced()?;
-    let registry_size =
-        roots.iter().find(|root| root.domain == DomainName::registry()).map_or(0, |root| root.tree_size);
-    let key = match keys::server_key_at(&*ledger::registry(View::Latest)?, registry_size) {
+/// Writes a checkpoint and its roots, with notes signed by the server's key of
+/// its registry tree.
+fn write_checkpoint(
+    checkpoint: &Checkpoint,
+    roots: &[DomainRoot],
+    registry: &Registry,
+    registry_size: u64,
+) -> Result<()> {
+    let key = match keys::server_key_at(registry, registry_size) {
         Ok(key) => Some(key),
         // Seals go on without the key; their notes are absent.
         Err(error) if error.sqlstate() == Some(sqlstate::NO_KEY) => {
@@ -386,7 +391,7 @@ fn write_checkpoint(checkpoint: &Checkpoint, roots: &[DomainRoot]) -> Result<()>
     for root in roots {
         let note = key
             .as_ref()
-            .map(|key| note::sign_checkpoint(&announced.origin, root, &checkpoint.meta_root, key));
+            .map(|key| note::sign_checkpoint(&registry.ledger().origin, root, &checkpoint.meta_root, key));
         write_root(checkpoint.checkpoint_id, root, note.as_deref())?;
     }
     // Last: whoever receives it by replication has its leaves and roots by then.

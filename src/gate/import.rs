@@ -85,15 +85,7 @@ fn judge(registry: &Registry, event: &Event) -> Result<()> {
     if stream != header.stream {
         return Err(wrong(header, "stream", stream.to_string()));
     }
-    let request = Request {
-        key_id: header.key_id,
-        public_key: &header.public_key,
-        timestamp: header.timestamp,
-        domain: &header.domain,
-        schema_version: &header.schema_version,
-        stream: &header.stream,
-    };
-    registry.authorize(version, &request).map_err(|denial| of_event(denial.into(), header))?;
+    registry.authorize(version, &Request::of(header)).map_err(|denial| of_event(denial.into(), header))?;
     Subject::admitted(registry, schema, event)?.check_offline().map_err(|error| of_event(error, header))
 }
 

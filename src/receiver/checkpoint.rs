@@ -112,27 +112,17 @@ fn grow(id: u64, before: Option<&DomainRoot>, after: &DomainRoot) -> Result<Opti
     // The plan is kept while the tables grow, so it must not be one for small tables.
     db::by_index(|| {
         db::scan(
-        View::Latest,
-        "SELECT event.event_id, event.domain, event.stream, event.sequence, NULL::pg_catalog.jsonb,
-                event.schema_version, event.key_id, event.public_key, event.previous_hash,
-                event.current_hash, event.signature, event.timestamp, event.registry_version
-           FROM ets.merkle_leaf AS leaf
-          CROSS JOIN LATERAL (
-            SELECT * FROM ets.ledger_event AS each
-             WHERE each.event_id OPERATOR(pg_catalog.=) leaf.event_id AND each.domain OPERATOR(pg_catalog.=) leaf.domain
-             LIMIT 1) AS event
-          WHERE leaf.domain OPERATOR(pg_catalog.=) $1
-            AND leaf.leaf_index OPERATOR(pg_catalog.>=) $2 AND leaf.leaf_index OPERATOR(pg_catalog.<) $3
-          ORDER BY leaf.leaf_index USING OPERATOR(pg_catalog.<)",
-        &[after.domain.as_str().into(), before.tree_size.into(), after.tree_size.into()],
-        BATCH,
-        |row| {
-            let header = rows::header(row)?;
-            frontier.append(header.leaf_hash());
-            greatest = greatest.max(Some(header.event_id));
-            seal::write_tiles(&after.domain, &frontier.take_full_tiles())
-        },
-    )
+            View::Latest,
+            crate::select_events_of_leaves!("NULL::pg_catalog.jsonb"),
+            &[after.domain.as_str().into(), before.tree_size.into(), after.tree_size.into()],
+            BATCH,
+            |row| {
+                let header = rows::header(row)?;
+                frontier.append(header.leaf_hash());
+                greatest = greatest.max(Some(header.event_id));
+                seal::write_tiles(&after.domain, &frontier.take_full_tiles())
+            },
+        )
     })?;
     let grown = frontier.finish();
     seal::write_tiles(&after.domain, &grown.tiles)?;
@@ -148,11 +138,7 @@ fn grow(id: u64, before: Option<&DomainRoot>, after: &DomainRoot) -> Result<Opti
 /// yet is kept as it came: a rotation may follow.
 fn check_notes(checkpoint: &Checkpoint, roots: &[ReceivedRoot], registry: &Registry) -> Result<()> {
     let origin = &registry.ledger().origin;
-    let keys: Vec<PublicKey> = [registry.version(), 1]
-        .iter()
-        .filter_map(|version| registry.key(registry.server_key_at(*version)?))
-        .filter_map(|record| PublicKey::from_bytes(&record.public_key).ok())
-        .collect();
+    let keys: Vec<PublicKey> = registry.server_keys().collect();
     for (root, text) in roots {
         let Some(text) = text else { continue };
         for key in &keys {

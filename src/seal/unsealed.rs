@@ -17,10 +17,9 @@ use crate::{gucs, ledger, rows};
 macro_rules! select_headers {
     ($condition:expr) => {
         concat!(
-            "SELECT event.event_id, event.domain, event.stream, event.sequence, NULL::pg_catalog.jsonb,
-                    event.schema_version, event.key_id, event.public_key, event.previous_hash,
-                    event.current_hash, event.signature, event.timestamp, event.registry_version
-               FROM ets.ledger_event AS event WHERE ",
+            "SELECT ",
+            $crate::event_columns!("NULL::pg_catalog.jsonb"),
+            " FROM ets.ledger_event AS event WHERE ",
             $condition,
             " ORDER BY event.domain USING OPERATOR(pg_catalog.<), event.event_id USING OPERATOR(pg_catalog.<)"
         )

@@ -139,15 +139,7 @@ pub(super) fn check_skipped(registry: &Registry, header: &Header) -> Result<(), 
 
 /// The signer may sign this kind of event, as far as a header shows.
 fn check_signer(registry: &Registry, header: &Header) -> Result<(), RegistryError> {
-    let request = Request {
-        key_id: header.key_id,
-        public_key: &header.public_key,
-        timestamp: header.timestamp,
-        domain: &header.domain,
-        schema_version: &header.schema_version,
-        stream: &header.stream,
-    };
-    Ok(registry.authorize(registry.version, &request)?)
+    Ok(registry.authorize(registry.version, &Request::of(header))?)
 }
 
 /// Domain, stream, sequence and registry_version.

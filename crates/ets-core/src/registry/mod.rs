@@ -38,7 +38,7 @@ use judge::Scrutiny;
 
 use crate::event::{Event, Header};
 use crate::hash::Digest;
-use crate::key::KeyId;
+use crate::key::{KeyId, PublicKey};
 use crate::name::{AUDIT, DomainName, REGISTRY, SchemaVersion, StreamName};
 use crate::time::Timestamp;
 
@@ -77,6 +77,20 @@ pub struct Request<'a> {
     pub schema_version: &'a SchemaVersion,
     /// The event's stream.
     pub stream: &'a StreamName,
+}
+
+impl<'a> Request<'a> {
+    /// What the signer of an event claims the right to.
+    pub fn of(header: &'a Header) -> Self {
+        Request {
+            key_id: header.key_id,
+            public_key: &header.public_key,
+            timestamp: header.timestamp,
+            domain: &header.domain,
+            schema_version: &header.schema_version,
+            stream: &header.stream,
+        }
+    }
 }
 
 impl Registry {
@@ -303,8 +317,9 @@ impl Registry {
     }
 
     /// Every key that is or was the server's, the first one first.
-    pub fn server_keys(&self) -> impl Iterator<Item = &KeyId> {
-        self.server_keys.iter().map(|(_, key_id)| key_id)
+    pub fn server_keys(&self) -> impl Iterator<Item = PublicKey> {
+        let records = self.server_keys.iter().filter_map(|(_, key_id)| self.keys.get(key_id));
+        records.filter_map(|record| PublicKey::from_bytes(&record.public_key).ok())
     }
 
     /// Whether a key is root at a registry version: live, with a grant over

@@ -74,7 +74,7 @@ pub(super) fn authority(registry: &Registry, header: &Header) -> Option<Flaw> {
                 .compared(format!("at most {}", registry.version()), header.registry_version),
         );
     }
-    registry.authorize(header.registry_version, &request_of(header)).err().map(|denial| {
+    registry.authorize(header.registry_version, &Request::of(header)).err().map(|denial| {
         Flaw::new(
             FindingClass::Authority,
             "authority",
@@ -91,7 +91,7 @@ pub fn late_authority(registry: &Registry, header: &Header, sealed_at: u64) -> O
     if sealed_at <= header.registry_version || header.domain.as_str() == crate::name::REGISTRY {
         return None;
     }
-    let denial = registry.authorize(sealed_at, &request_of(header)).err()?;
+    let denial = registry.authorize(sealed_at, &Request::of(header)).err()?;
     let detail = format!("sealed after registry version {sealed_at}, by when {denial}");
     Some(Flaw::new(FindingClass::LateAuthority, "authority", detail).of(header))
 }
@@ -144,18 +144,6 @@ pub(super) fn schema(record: &SchemaRecord, event: &Event, memory: &mut Memory) 
         }
     }
     flaws
-}
-
-/// What the event's signer claims the right to.
-pub(super) fn request_of(header: &Header) -> Request<'_> {
-    Request {
-        key_id: header.key_id,
-        public_key: &header.public_key,
-        timestamp: header.timestamp,
-        domain: &header.domain,
-        schema_version: &header.schema_version,
-        stream: &header.stream,
-    }
 }
 
 /// As much of [`integrity`] as a header without its payload allows.

@@ -7,7 +7,6 @@
 use super::Check;
 use crate::checkpoint::DomainRoot;
 use crate::hash::Digest;
-use crate::key::PublicKey;
 use crate::merkle::{self, TileSource, TreeError};
 use crate::name::DomainName;
 use crate::note::{self, CheckpointBody, Note, NoteError};
@@ -40,7 +39,7 @@ impl KeptCheckpoint {
             .filter(|name: &DomainName| registry.domain(name.as_str()).is_some())
             .ok_or(NoteError::Origin)?;
         let mut signed = Err(NoteError::NotSigned);
-        for key in server_keys(registry) {
+        for key in registry.server_keys() {
             match note::open_checkpoint(text, origin, &domain, &key) {
                 Ok(_) => signed = Ok(()),
                 // This key's name and hash, and a signature that is not by it.
@@ -91,12 +90,4 @@ fn compare(kept: &DomainRoot, root: &Digest) -> Check {
     }
     let detail = format!("the first {} leaves have the root {root}: history was rewritten", kept.tree_size);
     Check::failed("root", detail)
-}
-
-/// Every key that the registry has had as the server's.
-fn server_keys(registry: &Registry) -> impl Iterator<Item = PublicKey> + '_ {
-    registry
-        .server_keys()
-        .filter_map(|key_id| registry.key(key_id))
-        .filter_map(|record| PublicKey::from_bytes(&record.public_key).ok())
 }
