@@ -2,6 +2,8 @@
 //!
 //! It reads files and the command line; what is true is decided by `ets-core`.
 
+#[allow(dead_code)]
+mod database;
 mod keys;
 mod output;
 mod sign;
