@@ -8,13 +8,12 @@ pub mod import;
 pub mod semantics;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use ets_core::canonical::Payload;
 use ets_core::event::{Event, EventId, Header};
 use ets_core::hash::{Digest, event_hash};
-use ets_core::key::{self, PublicKey, Signature};
+use ets_core::key::{self, KeyError, KnownKeys, Signature};
 use ets_core::name::{DomainName, SchemaVersion, StreamName};
 use ets_core::registry::{Registry, Request, SchemaRecord};
 use ets_core::time::Timestamp;
@@ -294,20 +293,23 @@ pub fn verify_signature(candidate: &Candidate, current_hash: &Digest) -> Result<
 }
 
 fn check_signature(public_key: &[u8; 32], current_hash: &Digest, signature: &Signature) -> Result<()> {
-    let valid = KEYS.with_borrow_mut(|keys| {
-        if keys.len() >= MAX_CACHED && !keys.contains_key(public_key) {
-            keys.clear();
-        }
-        match keys.entry(*public_key) {
-            std::collections::hash_map::Entry::Occupied(entry) => {
-                Ok(entry.get().verify(current_hash, signature))
-            }
-            std::collections::hash_map::Entry::Vacant(entry) => {
-                PublicKey::from_bytes(public_key).map(|key| entry.insert(key).verify(current_hash, signature))
-            }
-        }
-    })?;
-    if valid { Ok(()) } else { Err(bad_signature(current_hash)) }
+    if has_signed(public_key, current_hash, signature)? { Ok(()) } else { Err(bad_signature(current_hash)) }
+}
+
+/// Whether `signature` is the key's over `current_hash`. Calls nothing of Postgres: the
+/// threads that check a batch call it, and each has keys of its own.
+///
+/// # Errors
+/// The 32 bytes are no key that could be registered.
+pub fn has_signed(
+    public_key: &[u8; 32],
+    current_hash: &Digest,
+    signature: &Signature,
+) -> std::result::Result<bool, KeyError> {
+    thread_local! {
+        static KEYS: RefCell<KnownKeys> = RefCell::default();
+    }
+    KEYS.with_borrow_mut(|keys| keys.verify(public_key, current_hash.as_bytes(), signature))
 }
 
 /// ET003.
@@ -330,13 +332,6 @@ fn subject<'a>(
     let schema = schema_of(registry, &candidate.schema_version)?;
     let key_id = key::key_id(&candidate.public_key);
     Subject::new(registry, schema, &candidate.payload, &key_id, domain, stream)
-}
-
-/// How many keys a backend keeps.
-const MAX_CACHED: usize = 1024;
-
-thread_local! {
-    static KEYS: RefCell<HashMap<[u8; 32], PublicKey>> = RefCell::new(HashMap::new());
 }
 
 /// Steps 7 and 8 after a head that moved at once: nothing of it is kept if one of

@@ -56,7 +56,7 @@ pub fn from_genesis(
         if scope.signatures { inspector } else { inspector.trusting_signatures() }
     });
     let inspect = |inspector: &mut Inspector, rows: Vec<StoredRow>| -> Vec<Inspected> {
-        rows.iter().map(|row| inspector.inspect(&row.raw())).collect()
+        inspector.inspect_each(&rows.iter().map(StoredRow::raw).collect::<Vec<_>>())
     };
     with_conveyor(inspectors.collect(), inspect, |belt| {
         let mut replay = StreamReplay::new(registry);

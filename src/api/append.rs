@@ -322,7 +322,7 @@ impl SignatureCheck {
     }
 
     fn holds(&self) -> bool {
-        key::verify_strict(&self.public_key, self.hash.as_bytes(), &self.signature.0)
+        gate::has_signed(&self.public_key, &self.hash, &self.signature).unwrap_or(false)
     }
 }
 

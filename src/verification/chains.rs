@@ -4,7 +4,7 @@ use std::ffi::c_long;
 
 use ets_core::name::{DomainName, StreamName};
 use ets_core::verify::{
-    ChainVerifier, Finding, FindingClass, Inspected, Inspector, RegistryVerifier, VerifiedRegistry,
+    ChainVerifier, Finding, FindingClass, Inspected, Inspector, RawEvent, RegistryVerifier, VerifiedRegistry,
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -172,16 +172,18 @@ struct Found {
 
 /// The rows go back with what was found: memory is best freed by the thread that got it.
 fn inspect(inspector: &mut &mut Inspector, rows: Vec<StoredRow>) -> (Vec<StoredRow>, Vec<Found>) {
-    let one = |row: &StoredRow| {
+    let raw: Vec<RawEvent<'_>> = rows.iter().map(StoredRow::raw).collect();
+    let inspected = inspector.inspect_each(&raw);
+    let found = rows.iter().zip(inspected).map(|(row, inspected)| {
         let is_misplaced = row.domain() == Some("ets.registry") && row.stream() != Some("main");
         let misplaced = is_misplaced.then(|| Finding {
             expected: Some("main".into()),
             actual: row.stream().map(str::to_owned),
             ..row.finding(FindingClass::Tampering, "stream", "the registry has one stream, main")
         });
-        Found { misplaced, row: inspector.inspect(&row.raw()) }
-    };
-    let found = rows.iter().map(one).collect();
+        Found { misplaced, row: inspected }
+    });
+    let found = found.collect();
     (rows, found)
 }
 

@@ -4,12 +4,20 @@
 //! of the small-order points, so every implementation of the rule answers
 //! alike. Batch verification has another accept set and is never used.
 
+mod known;
+mod multiples;
+
 use std::fmt;
 
+use curve25519_dalek::edwards::{CompressedEdwardsY, EdwardsPoint};
+use curve25519_dalek::scalar::Scalar;
 use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest as _, Sha512};
 use uuid::Uuid;
 
+pub use self::known::{Claim, KnownKeys};
+use self::multiples::{Multiples, double_product};
 use crate::hash::{
     Digest, HexError, LengthError, SPECIFICATION_VERSION, bytes_of, encode_bytes, from_hex, sha256, to_hex,
 };
@@ -76,13 +84,37 @@ impl PublicKey {
 
     /// Whether `signature` is this key's over the 32 bytes of `hash`, strictly.
     pub fn verify(&self, hash: &Digest, signature: &Signature) -> bool {
-        self.0.verify_strict(hash.as_bytes(), &ed25519_dalek::Signature::from_bytes(&signature.0)).is_ok()
+        self.verify_message(hash.as_bytes(), signature)
     }
 
     /// Whether `signature` is this key's over `message`, strictly. Events are
     /// signed over a hash ([`PublicKey::verify`]); notes over their text.
     pub fn verify_message(&self, message: &[u8], signature: &Signature) -> bool {
-        self.0.verify_strict(message, &ed25519_dalek::Signature::from_bytes(&signature.0)).is_ok()
+        self.recompute_r(message, signature, None)
+            .is_some_and(|point| signature.has_r(&point, &point.compress()))
+    }
+
+    /// `s · B − k · A`, which is `R` if the signature is valid (RFC 8032, section 5.1.7, without
+    /// the cofactor); none if `s` is not reduced. `multiples` are those of [`PublicKey::multiples`].
+    fn recompute_r(
+        &self,
+        message: &[u8],
+        signature: &Signature,
+        multiples: Option<&Multiples>,
+    ) -> Option<EdwardsPoint> {
+        let (r, s) = signature.halves();
+        let s = Option::<Scalar>::from(Scalar::from_canonical_bytes(*s))?;
+        let hash = Sha512::new().chain_update(r).chain_update(self.as_bytes()).chain_update(message);
+        let k = Scalar::from_bytes_mod_order_wide(&hash.finalize().into());
+        Some(match multiples {
+            Some(multiples) => double_product(&k, multiples, &s),
+            None => EdwardsPoint::vartime_double_scalar_mul_basepoint(&k, &-self.0.to_edwards(), &s),
+        })
+    }
+
+    /// The multiples of the negated key.
+    fn multiples(&self) -> Multiples {
+        Multiples::of(&-self.0.to_edwards())
     }
 }
 
@@ -149,6 +181,21 @@ impl std::str::FromStr for KeyId {
 /// An Ed25519 signature: 64 bytes; in JSON, lowercase hex.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Signature(pub [u8; 64]);
+
+impl Signature {
+    /// `R` and `s` (RFC 8032, section 5.1.6), 32 bytes each.
+    fn halves(&self) -> (&[u8; 32], &[u8; 32]) {
+        let (halves, _) = self.0.as_chunks::<32>();
+        (&halves[0], &halves[1])
+    }
+
+    /// Whether `point`, which `encoding` encodes, is `R`. The 32 bytes of `R` need not be
+    /// decoded: what they are equal to is canonical. The order of `R` must not be small. So
+    /// what is accepted is exactly what [`verify_strict`] accepts.
+    fn has_r(&self, point: &EdwardsPoint, encoding: &CompressedEdwardsY) -> bool {
+        encoding.as_bytes() == self.halves().0 && !point.is_small_order()
+    }
+}
 
 impl TryFrom<&[u8]> for Signature {
     type Error = LengthError;

@@ -2,7 +2,7 @@
 //! verifying costs, and in any order, so that several threads can share it.
 
 use super::finding::{Finding, FindingClass, Flaw};
-use super::judge::{self, Memory, Signatures};
+use super::judge::{self, Memory, Signatures, Signed};
 use super::raw::RawEvent;
 use super::registry::VerifiedRegistry;
 use super::rules::{RuleReplay, States};
@@ -118,14 +118,37 @@ impl<'r> Inspector<'r> {
 
     /// Inspects a row, whatever it holds.
     pub fn inspect(&mut self, row: &RawEvent) -> Inspected {
-        let event = match row.parse() {
+        let parsed = row.parse();
+        let signed = self.signed(parsed.as_ref().into_iter()).pop();
+        self.parsed(row, parsed, signed.flatten())
+    }
+
+    /// Inspects rows, as [`Inspector::inspect`] does each, in less time.
+    pub fn inspect_each(&mut self, rows: &[RawEvent<'_>]) -> Vec<Inspected> {
+        let parsed: Vec<_> = rows.iter().map(RawEvent::parse).collect();
+        let mut signed = self.signed(parsed.iter().flatten()).into_iter();
+        rows.iter()
+            .zip(parsed)
+            .map(|(row, parsed)| {
+                let signed = parsed.as_ref().ok().and_then(|_| signed.next());
+                self.parsed(row, parsed, signed.flatten())
+            })
+            .collect()
+    }
+
+    fn signed<'e>(&mut self, events: impl Iterator<Item = &'e Event>) -> Vec<Signed> {
+        judge::signatures(events.map(|event| &event.header), self.signatures, &mut self.memory)
+    }
+
+    fn parsed(&mut self, row: &RawEvent, parsed: Result<Event, Finding>, signed: Signed) -> Inspected {
+        let event = match parsed {
             Ok(event) => event,
             Err(finding) => {
                 let current_hash = row.current_hash.and_then(|bytes| Digest::try_from(bytes).ok());
                 return Inspected(Content::NoEvent { finding: Box::new(finding), current_hash });
             }
         };
-        let verdicts = self.event(&event);
+        let verdicts = self.verdicts(&event, signed);
         let is_foreign_form = !event.payload.is_stored_form();
         Inspected(match verdicts.rules {
             Rules::Left => Content::Event { event: Box::new(event), is_foreign_form, verdicts },
@@ -134,7 +157,12 @@ impl<'r> Inspector<'r> {
     }
 
     pub(super) fn event(&mut self, event: &Event) -> Verdicts {
-        let integrity = judge::integrity(event, self.signatures, &mut self.memory);
+        let signed = self.signed(std::iter::once(event)).pop();
+        self.verdicts(event, signed.flatten())
+    }
+
+    fn verdicts(&mut self, event: &Event, signed: Signed) -> Verdicts {
+        let integrity = judge::integrity(event, signed, &mut self.memory);
         let computed = (!integrity.is_empty()).then(|| event.computed_hash());
         let (judged, rules) = self.judge(event);
         Verdicts { integrity, computed, judged, rules }

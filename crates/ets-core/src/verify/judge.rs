@@ -1,43 +1,24 @@
 //! The gate's checks again, on one event: each either finds nothing or says
 //! what is wrong.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::finding::{Finding, FindingClass, Flaw};
 use crate::event::{Event, Header};
-use crate::key::{KeyId, PublicKey};
+use crate::key::{Claim, KeyError, KnownKeys};
 use crate::registry::{CompileError, CompiledSchema, CompiledSchemas, Registry, Request, SchemaRecord};
 
 /// How many violations a finding lists.
 const VIOLATIONS_SHOWN: usize = 3;
-/// How many public keys are kept decompressed.
-const KEYS_KEPT: usize = 1024;
 
 /// What judging many events need not do twice.
 #[derive(Default)]
 pub(super) struct Memory {
-    keys: HashMap<[u8; 32], KnownKey>,
+    keys: KnownKeys,
     schemas: CompiledSchemas,
 }
 
-/// The 32 bytes of a public key: their name, and the key if they are one.
-struct KnownKey {
-    id: KeyId,
-    key: Option<PublicKey>,
-}
-
 impl Memory {
-    fn key(&mut self, bytes: &[u8; 32]) -> &KnownKey {
-        if self.keys.len() >= KEYS_KEPT && !self.keys.contains_key(bytes) {
-            self.keys.clear();
-        }
-        self.keys.entry(*bytes).or_insert_with(|| KnownKey {
-            id: crate::key::key_id(bytes),
-            key: PublicKey::from_bytes(bytes).ok(),
-        })
-    }
-
     pub(super) fn compiled(&mut self, record: &SchemaRecord) -> Result<Arc<CompiledSchema>, CompileError> {
         self.schemas.get(record)
     }
@@ -51,11 +32,33 @@ pub(super) enum Signatures {
     Trusted,
 }
 
+/// What is said of a header's signature: `None` where nobody asked.
+pub(super) type Signed = Option<Result<bool, KeyError>>;
+
+/// Whether each header's signature is its key's over `current_hash`.
+pub(super) fn signatures<'h>(
+    headers: impl Iterator<Item = &'h Header>,
+    signatures: Signatures,
+    memory: &mut Memory,
+) -> Vec<Signed> {
+    if signatures == Signatures::Trusted {
+        return headers.map(|_| None).collect();
+    }
+    let claims: Vec<Claim<'_>> = headers
+        .map(|header| Claim {
+            public_key: &header.public_key,
+            message: header.current_hash.as_bytes(),
+            signature: &header.signature,
+        })
+        .collect();
+    memory.keys.verify_each(&claims).into_iter().map(Some).collect()
+}
+
 /// `key_id` is the public key's, `current_hash` that of the payload and
 /// `previous_hash`, and the signature the key's over it.
-pub(super) fn integrity(event: &Event, signatures: Signatures, memory: &mut Memory) -> Vec<Flaw> {
+pub(super) fn integrity(event: &Event, signed: Signed, memory: &mut Memory) -> Vec<Flaw> {
     let header = &event.header;
-    let mut flaws = header_integrity(header, signatures, memory);
+    let mut flaws = header_integrity(header, signed, memory);
     let hash = event.computed_hash();
     if hash != header.current_hash {
         flaws.push(
@@ -147,24 +150,23 @@ pub(super) fn schema(record: &SchemaRecord, event: &Event, memory: &mut Memory) 
 }
 
 /// As much of [`integrity`] as a header without its payload allows.
-pub(super) fn header_integrity(header: &Header, signatures: Signatures, memory: &mut Memory) -> Vec<Flaw> {
+pub(super) fn header_integrity(header: &Header, signed: Signed, memory: &mut Memory) -> Vec<Flaw> {
     let mut flaws = Vec::new();
-    let known = memory.key(&header.public_key);
-    if known.id != header.key_id {
+    let key_id = memory.keys.id(&header.public_key);
+    if key_id != header.key_id {
         flaws.push(
             Flaw::tampering("key_id", "key_id is not the SHA-256 of the public key")
-                .compared(known.id, header.key_id),
+                .compared(key_id, header.key_id),
         );
     }
-    if signatures == Signatures::Trusted {
-        return flaws;
-    }
-    match &known.key {
-        None => flaws.push(Flaw::tampering("signature", "the public key is no key that could be registered")),
-        Some(key) if !key.verify(&header.current_hash, &header.signature) => {
+    match signed {
+        Some(Err(_)) => {
+            flaws.push(Flaw::tampering("signature", "the public key is no key that could be registered"));
+        }
+        Some(Ok(false)) => {
             flaws.push(Flaw::tampering("signature", "the signature is not this key's over current_hash"));
         }
-        Some(_) => {}
+        Some(Ok(true)) | None => {}
     }
     flaws
 }

@@ -223,13 +223,13 @@ fn try_fold(part: &RegistryPart, root: &TrustRoot) -> Result<Registry, String> {
     let mut registry: Option<Registry> = None;
     let (mut event_id, mut timestamp) = (None, None);
     let mut schemas_omitted = false;
-    for (index, entry) in part.events.iter().enumerate() {
+    let signed =
+        judge::signatures(part.events.iter().map(RegistryEntry::header), Signatures::Verified, &mut memory);
+    for (index, (entry, signed)) in part.events.iter().zip(signed).enumerate() {
         let at = |detail: String| format!("registry event {}: {detail}", index + 1);
         let flaws = match entry {
-            RegistryEntry::Event(event) => judge::integrity(event, Signatures::Verified, &mut memory),
-            RegistryEntry::Header(header) => {
-                judge::header_integrity(header, Signatures::Verified, &mut memory)
-            }
+            RegistryEntry::Event(event) => judge::integrity(event, signed, &mut memory),
+            RegistryEntry::Header(header) => judge::header_integrity(header, signed, &mut memory),
         };
         if let Some(flaw) = flaws.into_iter().next() {
             return Err(at(flaw.detail));

@@ -2,7 +2,7 @@
 //! original test vectors, against the strict verdict.
 
 use ets_core::hash::Digest;
-use ets_core::key::{KeyError, PublicKey, SecretKey, Signature, verify_strict};
+use ets_core::key::{Claim, KeyError, KnownKeys, PublicKey, SecretKey, Signature, verify_strict};
 
 use crate::common::{bytes, cases, json, member, text, unhex};
 
@@ -13,6 +13,14 @@ fn verdict(public_key: &[u8; 32], message: &[u8], signature: &[u8]) -> bool {
         // A parsed key gives the same answer, and no key that cannot be registered verifies anything.
         if let Ok(key) = PublicKey::from_bytes(public_key) {
             assert_eq!(key.verify_message(message, &Signature(*signature)), accepted);
+            // And so often that it gets its table of multiples.
+            let mut known = KnownKeys::default();
+            let signature = &Signature(*signature);
+            for _ in 0..40 {
+                assert_eq!(known.verify(public_key, message, signature), Ok(accepted));
+                let claim = Claim { public_key, message, signature };
+                assert_eq!(known.verify_each(&[claim]), [Ok(accepted)]);
+            }
         }
         accepted
     })
