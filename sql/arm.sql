@@ -248,7 +248,8 @@ CREATE OR REPLACE VIEW ets.status AS
          pg_catalog.concat('the last time that every event was rehashed; ets.rebuild_period is ', setting.rebuild_period)
     FROM first CROSS JOIN setting LEFT JOIN whole ON whole.check_name = 'rebuild'
    UNION ALL
-  SELECT 'open findings', CASE pg_catalog.count(*) WHEN 0 THEN 'ok' ELSE 'failed' END, pg_catalog.count(*)::text,
+  SELECT 'open findings', CASE WHEN pg_catalog.count(*) = 0 THEN 'ok'
+              WHEN pg_catalog.bool_and(class = 'compromised') THEN 'warning' ELSE 'failed' END, pg_catalog.count(*)::text,
          CASE WHEN pg_catalog.count(*) > 0 THEN 'SELECT * FROM ets.open_findings' END
     FROM ets.open_findings
    UNION ALL

@@ -33,7 +33,7 @@ COMMENT ON COLUMN ets.verification_run.working_time IS 'the time spent in it; a 
 COMMENT ON COLUMN ets.verification_run.events IS 'events verified, each time that one was';
 COMMENT ON COLUMN ets.verification_run.checkpoint_id IS 'the last checkpoint when it started: what was sealed later is the next run''s';
 COMMENT ON COLUMN ets.verification_run.verdict IS 'MATCH, MISMATCH or UNVERIFIABLE; NULL while it runs';
-COMMENT ON COLUMN ets.verification_run.finding_count IS 'findings, also those beyond what ets.finding keeps of one run';
+COMMENT ON COLUMN ets.verification_run.finding_count IS 'findings that bear on the verdict, also those beyond what ets.finding keeps of one run';
 COMMENT ON COLUMN ets.verification_run.statement_id IS 'the event in ets.audit that declares it; NULL: it could not be signed';
 COMMENT ON COLUMN ets.verification_run.tasks IS 'what is left to do, so that a run goes on where it was interrupted';
 COMMENT ON COLUMN ets.verification_run.scan_position IS 'where the next incremental run''s part of the rolling scan begins';

@@ -84,7 +84,7 @@ pub struct Done {
     pub events: u64,
     /// Findings to keep, at most [`KEPT_OF_EACH_DOMAIN`] of a domain.
     pub findings: Vec<Finding>,
-    /// All findings.
+    /// All findings that bear on the verdict.
     pub finding_count: u64,
     /// The state roots of the domains that were replayed.
     pub state_roots: Vec<(DomainName, Digest)>,
@@ -92,11 +92,13 @@ pub struct Done {
 
 /// The verdict over `findings`.
 pub fn verdict(findings: &[Finding]) -> Verdict {
-    use ets_core::verify::FindingClass::Unverifiable;
-    match findings {
-        [] => Verdict::Match,
-        _ if findings.iter().all(|finding| finding.class == Unverifiable) => Verdict::Unverifiable,
-        _ => Verdict::Mismatch,
+    let verdicts = || findings.iter().map(|finding| finding.class.verdict());
+    if verdicts().any(|verdict| verdict == Verdict::Mismatch) {
+        Verdict::Mismatch
+    } else if verdicts().any(|verdict| verdict == Verdict::Unverifiable) {
+        Verdict::Unverifiable
+    } else {
+        Verdict::Match
     }
 }
 
@@ -220,16 +222,21 @@ pub fn advance(run_id: i64, since: Timestamp, done: &Done, tasks: &VecDeque<Task
 
 /// Ends a run: its verdict, its statement, a WARNING unless it is MATCH.
 pub fn finish(run_id: i64, state_roots: &[(DomainName, Digest)]) -> Result<Verdict> {
-    let (counted, kept, unverifiable, check, is_whole) = db::first(
+    let (counted, kept, unverifiable, check, is_whole, compromised) = db::first(
         View::Latest,
-        "SELECT run.finding_count, pg_catalog.count(finding.finding_id),
+        "SELECT run.finding_count,
+                pg_catalog.count(finding.finding_id) FILTER (WHERE finding.class OPERATOR(pg_catalog.<>) 'compromised'),
                 pg_catalog.count(*) FILTER (WHERE finding.class OPERATOR(pg_catalog.=) 'unverifiable'), run.check_name,
-                NOT run.incremental AND run.domain IS NULL
+                NOT run.incremental AND run.domain IS NULL,
+                pg_catalog.count(*) FILTER (WHERE finding.class OPERATOR(pg_catalog.=) 'compromised')
            FROM ets.verification_run AS run
            LEFT JOIN ets.finding AS finding ON finding.last_run_id OPERATOR(pg_catalog.=) run.run_id
           WHERE run.run_id OPERATOR(pg_catalog.=) $1 GROUP BY run.run_id",
         &[run_id.into()],
-        |row| Ok((row.int(1), row.int(2), row.int(3), row.text(4).unwrap_or_default(), row.bool(5) == Some(true))),
+        |row| {
+            let check = row.text(4).unwrap_or_default();
+            Ok((row.int(1), row.int(2), row.int(3), check, row.bool(5) == Some(true), row.int(6)))
+        },
     )?
     .ok_or_else(lost)?;
     let counted = counted.unwrap_or(0);
@@ -245,6 +252,12 @@ pub fn finish(run_id: i64, state_roots: &[(DomainName, Digest)]) -> Result<Verdi
         error::warn(
             &format!("{check} ended with {verdict}: {counted} findings"),
             &format!("SELECT * FROM ets.finding WHERE last_run_id = {run_id}"),
+        );
+    }
+    if let Some(events) = compromised.filter(|events| *events > 0) {
+        error::warn(
+            &format!("{events} events were signed when their key may have been in other hands"),
+            &format!("SELECT * FROM ets.finding WHERE last_run_id = {run_id} AND class = 'compromised'"),
         );
     }
     if verdict == Verdict::Match && is_whole && check == Check::Verify.as_str() {

@@ -5,6 +5,7 @@ mod access;
 mod api_surface;
 mod append;
 mod bad_input;
+mod compromise;
 mod concurrency;
 mod crash;
 mod determinism;

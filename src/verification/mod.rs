@@ -11,6 +11,7 @@
 mod catalog;
 mod chains;
 mod checkpoints;
+mod compromise;
 mod event;
 mod guards;
 mod heads;
@@ -25,7 +26,7 @@ mod work;
 use std::collections::{BTreeMap, HashSet};
 
 use ets_core::name::{DomainName, MAIN, StreamName};
-use ets_core::verify::{Finding, FindingClass};
+use ets_core::verify::{Finding, FindingClass, Verdict};
 use uuid::Uuid;
 
 use crate::api::append::no_domain;
@@ -79,7 +80,7 @@ pub fn stream(domain: &DomainName, stream: &StreamName) -> Result<Vec<Finding>> 
 pub struct Findings {
     /// Those that are kept.
     pub rows: Vec<Finding>,
-    /// All of them.
+    /// All of them that bear on the verdict.
     pub count: u64,
     keep: Keep,
     /// How many are kept of each domain.
@@ -132,7 +133,9 @@ impl Findings {
         {
             return;
         }
-        self.count += 1;
+        if finding.class.verdict() != Verdict::Match {
+            self.count += 1;
+        }
         let has_room = match self.keep {
             Keep::All => true,
             Keep::First(limit) => self.rows.len() < limit,

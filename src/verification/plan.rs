@@ -126,9 +126,10 @@ fn full(scope: &Scope, domain: Option<String>) -> Result<VecDeque<Task>> {
         tasks.push_back(Task::Heads { domain: domain.clone() });
         tasks.push_back(Task::Projections);
         tasks.extend(leaves);
-        tasks.push_back(Task::Uniqueness { domain });
+        tasks.push_back(Task::Uniqueness { domain: domain.clone() });
         tasks.push_back(Task::Checkpoints { first: 1 });
         tasks.push_back(Task::Guards);
+        tasks.push_back(Task::Compromise { domain });
     } else {
         tasks.extend(leaves);
         tasks.push_back(Task::Checkpoints { first: 1 });
@@ -173,9 +174,10 @@ fn incremental(
         tasks.push_back(Task::Projections);
         tasks.extend(new_leaves);
         tasks.extend(old_leaves);
-        tasks.push_back(Task::Uniqueness { domain });
+        tasks.push_back(Task::Uniqueness { domain: domain.clone() });
         tasks.push_back(Task::Checkpoints { first: 1 });
         tasks.push_back(Task::Guards);
+        tasks.push_back(Task::Compromise { domain });
     } else {
         tasks.extend(new_leaves);
         tasks.extend(old_leaves);

@@ -76,7 +76,7 @@ pub(super) fn start(event: &Event) -> Result<Registry, RegistryError> {
     let custody = if local_authority { Custody::Server } else { Custody::Actor };
     for (key, owner, custody) in [(&server, SERVER_OWNER, Custody::Server), (&root, ROOT_OWNER, custody)] {
         // Under local authority the two are one, and root's record stands.
-        registry.keys.insert(key.key_id(), new_key(key, owner, custody, 1));
+        registry.keys.insert(key.key_id(), new_key(key, owner, custody, header));
     }
     registry.add_grant(Grant {
         key_id: root.key_id(),
@@ -175,7 +175,8 @@ fn check_payload(event: &Event) -> Result<Members<'_>, RegistryError> {
     }
 }
 
-fn new_key(key: &PublicKey, owner: &str, custody: Custody, registered_at: u64) -> KeyRecord {
+/// A key as the event with this header registers it.
+fn new_key(key: &PublicKey, owner: &str, custody: Custody, header: &Header) -> KeyRecord {
     KeyRecord {
         key_id: key.key_id(),
         public_key: *key.as_bytes(),
@@ -183,12 +184,14 @@ fn new_key(key: &PublicKey, owner: &str, custody: Custody, registered_at: u64) -
         custody,
         not_before: None,
         not_after: None,
-        registered_at,
+        registered_at: header.sequence,
+        registered_on: header.timestamp,
         superseded_at: None,
         superseded_by: None,
         revoked_at: None,
         rotated_from: None,
         compromised_since: None,
+        compromised_at: None,
     }
 }
 

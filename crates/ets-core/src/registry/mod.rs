@@ -334,6 +334,32 @@ impl Registry {
         self.keys.values().filter(|key| self.is_root(&key.key_id, at_version)).collect()
     }
 
+    /// The moment from which on a key may have been in other hands: its own
+    /// `compromised_since`, or that of a key out of which it had been rotated by
+    /// then. Whoever had the old key may have been the one who rotated it. A key
+    /// that took over by the very event that says so is the remedy, and is not
+    /// meant.
+    pub fn compromised_since(&self, key_id: &KeyId) -> Option<Timestamp> {
+        let mut key = self.keys.get(key_id)?;
+        let mut moment = key.compromised_since;
+        // A key is rotated out of one that was registered before it: this ends.
+        while let Some(parent) = key.rotated_from.and_then(|id| self.keys.get(&id)) {
+            let was_there = parent.compromised_at.is_some_and(|said| key.registered_at < said);
+            let since = parent.compromised_since.filter(|since| was_there && *since <= key.registered_on);
+            moment = match (moment, since) {
+                (Some(one), Some(two)) => Some(one.min(two)),
+                (one, two) => one.or(two),
+            };
+            key = parent;
+        }
+        moment
+    }
+
+    /// The keys that may have been in other hands, each with the moment from which on.
+    pub fn compromised_keys(&self) -> impl Iterator<Item = (KeyId, Timestamp)> {
+        self.keys.keys().filter_map(|key_id| Some((*key_id, self.compromised_since(key_id)?)))
+    }
+
     /// The grants of a key that held at a registry version; none of a dead key.
     pub fn grants_of(&self, key_id: &KeyId, at_version: u64) -> Vec<&Grant> {
         if self.keys.get(key_id).is_some_and(|key| key.is_live_at(at_version)) {

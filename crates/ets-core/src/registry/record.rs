@@ -74,6 +74,8 @@ pub struct KeyRecord {
     pub not_after: Option<Timestamp>,
     /// The registry version that registered it.
     pub registered_at: u64,
+    /// The time of that event.
+    pub registered_on: Timestamp,
     /// The registry version at which another key took over.
     pub superseded_at: Option<u64>,
     /// The key that took over.
@@ -84,6 +86,8 @@ pub struct KeyRecord {
     pub rotated_from: Option<KeyId>,
     /// The moment from which it may have been in other hands.
     pub compromised_since: Option<Timestamp>,
+    /// The registry version that said so.
+    pub compromised_at: Option<u64>,
 }
 
 impl KeyRecord {

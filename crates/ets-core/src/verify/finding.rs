@@ -4,6 +4,7 @@ use std::fmt;
 
 use uuid::Uuid;
 
+use super::Verdict;
 use crate::event::Header;
 
 /// One thing that verification found wrong. It names the row; it never holds a
@@ -39,6 +40,9 @@ pub enum FindingClass {
     Authority,
     /// The signer had lost the right by the time the event was sealed.
     LateAuthority,
+    /// Signed when the key may have been in other hands: whether its owner signed
+    /// cannot be told. Nothing is wrong with the bytes.
+    Compromised,
     /// The payload does not fit its schema, or the schema the event.
     Schema,
     /// A business rule is not true of the event, or its reducer fails.
@@ -62,6 +66,7 @@ impl FindingClass {
             FindingClass::Tampering => "tampering",
             FindingClass::Authority => "authority",
             FindingClass::LateAuthority => "late_authority",
+            FindingClass::Compromised => "compromised",
             FindingClass::Schema => "schema",
             FindingClass::Rule => "rule",
             FindingClass::Projection => "projection",
@@ -69,6 +74,19 @@ impl FindingClass {
             FindingClass::Unsealed => "unsealed",
             FindingClass::Guard => "guard",
             FindingClass::Unverifiable => "unverifiable",
+        }
+    }
+
+    /// What one finding of this class makes of the verdict over many.
+    ///
+    /// A revocation never invalidates what was valid, so [`FindingClass::Compromised`]
+    /// leaves the verdict as it is: every byte is what was appended, and the finding
+    /// says beside it that somebody else than the owner may have signed.
+    pub fn verdict(self) -> Verdict {
+        match self {
+            FindingClass::Compromised => Verdict::Match,
+            FindingClass::Unverifiable => Verdict::Unverifiable,
+            _ => Verdict::Mismatch,
         }
     }
 }

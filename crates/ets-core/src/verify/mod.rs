@@ -10,6 +10,7 @@
 
 mod chain;
 mod checkpoint;
+mod compromise;
 mod document;
 mod finding;
 mod inspect;
@@ -22,6 +23,7 @@ mod rehash;
 mod rules;
 
 pub use chain::{ChainVerifier, Position};
+pub use compromise::compromised;
 pub use document::verify_document;
 pub use finding::{Finding, FindingClass};
 pub use inspect::{Inspected, Inspector};

@@ -70,9 +70,7 @@ pub(in crate::registry) fn record(registry: &mut Registry, effect: Effect) {
             registry.server_keys.push((version, new.key_id));
             match old {
                 Some(old) => {
-                    if let Some(key) = registry.keys.get_mut(&old) {
-                        key.compromised_since = compromised_since;
-                    }
+                    note_compromise(registry, &old, compromised_since);
                     take_over(registry, &old, *new);
                 }
                 None => {
@@ -87,9 +85,7 @@ pub(in crate::registry) fn record(registry: &mut Registry, effect: Effect) {
                 }
                 end_grants(registry, key_id);
             }
-            if let Some(key) = registry.keys.get_mut(&key_id) {
-                key.compromised_since = compromised_since.or(key.compromised_since);
-            }
+            note_compromise(registry, &key_id, compromised_since);
         }
         Effect::Grant(grant) => registry.add_grant(grant),
         Effect::EndGrants(indices) => {
@@ -99,6 +95,15 @@ pub(in crate::registry) fn record(registry: &mut Registry, effect: Effect) {
                 }
             }
         }
+    }
+}
+
+/// Notes from when on a key may have been in other hands, where an event says so.
+fn note_compromise(registry: &mut Registry, key_id: &KeyId, since: Option<Timestamp>) {
+    let version = registry.version;
+    if let Some(key) = registry.keys.get_mut(key_id).filter(|_| since.is_some()) {
+        key.compromised_since = since;
+        key.compromised_at = Some(version);
     }
 }
 

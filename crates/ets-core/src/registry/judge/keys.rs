@@ -23,7 +23,7 @@ impl Case<'_> {
         {
             return Err(RegistryError::NeverValid { not_before, not_after });
         }
-        let key = new_key(&public_key, members.text("owner")?, custody, self.version());
+        let key = new_key(&public_key, members.text("owner")?, custody, &self.event.header);
         Ok(Effect::Key(Box::new(KeyRecord { not_before, not_after, ..key })))
     }
 
@@ -55,7 +55,7 @@ impl Case<'_> {
         if not_after.is_some() && self.registry.is_root(&key_id, self.registry.version) {
             self.check_root_is_left(&BTreeSet::from([key_id]), &BTreeSet::new())?;
         }
-        let key = new_key(&public_key, &signer.owner, signer.custody, self.version());
+        let key = new_key(&public_key, &signer.owner, signer.custody, &self.event.header);
         let new = Box::new(KeyRecord { not_after, rotated_from: Some(key_id), ..key });
         Ok(Effect::Rotate { old: key_id, new })
     }
@@ -102,7 +102,7 @@ impl Case<'_> {
         let old = self.registry.server_key_at(version).and_then(|key_id| self.registry.keys.get(key_id));
         let old = old.filter(|key| key.is_live_at(version));
         let owner = old.map_or(SERVER_OWNER, |key| &key.owner);
-        let mut new = new_key(&public_key, owner, Custody::Server, self.version());
+        let mut new = new_key(&public_key, owner, Custody::Server, &self.event.header);
         // Signed by another root, it is that root's doing, and does not fall
         // with the key that it replaces.
         new.rotated_from = old.map(|key| key.key_id).filter(|key_id| *key_id == self.event.header.key_id);
