@@ -70,6 +70,69 @@ CREATE OR REPLACE VIEW ets.open_findings AS
               AND (later.domain IS NULL OR later.domain = finding.domain));
 COMMENT ON VIEW ets.open_findings IS 'Findings that no full run of the same check has closed since by finding nothing';
 
+CREATE OR REPLACE VIEW ets.authority AS
+  WITH server (key_id) AS (
+    SELECT pg_catalog.encode(pg_catalog.sha256(pg_catalog.decode(event.payload ->> CASE event.schema_version
+             WHEN 'ets.server_key/1.0.0' THEN 'public_key' ELSE 'server_public_key' END, 'hex')), 'hex')
+      FROM ets.ledger_event AS event
+     WHERE event.domain = 'ets.registry' AND event.stream = 'main'
+       AND (event.sequence = 1 OR event.schema_version = 'ets.server_key/1.0.0')
+     ORDER BY event.sequence DESC LIMIT 1
+  ), held (key_id, domain, schemas, streams, granted_at) AS (
+    SELECT key_id, domain, schemas, streams, granted_at FROM ets.authority_grant WHERE revoked_at IS NULL
+     UNION ALL
+    -- It is granted nothing: what the server states, it signs.
+    SELECT key.key_id, 'ets.audit', '*', '*', key.registered_at FROM server JOIN ets.signing_key AS key USING (key_id)
+  )
+  SELECT key.owner, key.key_id, key.custody, held.domain, held.schemas, held.streams,
+         held.domain = 'ets.registry' AND held.schemas = '*' AND held.streams = '*' AS is_root,
+         key.not_before, key.not_after, held.granted_at AS registry_sequence, event."timestamp" AS granted_on
+    FROM held
+    JOIN ets.signing_key AS key USING (key_id)
+    LEFT JOIN ets.ledger_event AS event
+      ON event.domain = 'ets.registry' AND event.stream = 'main' AND event.sequence = held.granted_at
+   WHERE key.revoked_at IS NULL AND key.superseded_by IS NULL
+     AND (key.not_before IS NULL OR key.not_before <= pg_catalog.now())
+     AND (key.not_after IS NULL OR key.not_after >= pg_catalog.now());
+COMMENT ON VIEW ets.authority IS 'Who may append what now: a row for each grant of each key that is valid at this moment';
+
+CREATE OR REPLACE VIEW ets.registry_history AS
+  WITH change AS (
+    SELECT event.sequence, event."timestamp", event.event_id, event.key_id AS by_key_id, event.payload,
+           pg_catalog.split_part(pg_catalog.split_part(event.schema_version, '/', 1), '.', 2) AS kind,
+           CASE WHEN event.schema_version IN ('ets.key/1.0.0', 'ets.key_rotation/1.0.0', 'ets.server_key/1.0.0')
+                THEN pg_catalog.encode(pg_catalog.sha256(pg_catalog.decode(event.payload ->> 'public_key', 'hex')), 'hex') END AS new_key_id
+      FROM ets.ledger_event AS event
+     WHERE event.domain = 'ets.registry' AND event.stream = 'main'
+  )
+  SELECT change.sequence, change."timestamp", change.kind,
+         coalesce(change.new_key_id, change.payload ->> 'key_id', change.payload ->> 'name', change.payload ->> 'domain',
+                  change.payload ->> 'origin') AS subject,
+         CASE change.kind
+           WHEN 'ledger' THEN pg_catalog.concat('ledger ', change.payload ->> 'origin', ' begun')
+           WHEN 'domain' THEN pg_catalog.concat('domain ', change.payload ->> 'domain', ' created')
+           WHEN 'schema' THEN pg_catalog.concat('schema ', change.payload ->> 'name', ' of ', change.payload ->> 'domain', ' registered')
+           WHEN 'schema_retirement' THEN pg_catalog.concat('schema ', change.payload ->> 'name', ' retired: ', change.payload ->> 'reason')
+           WHEN 'rule_function' THEN pg_catalog.concat('function ', change.payload ->> 'function', ' made a rule of ', change.payload ->> 'name')
+           WHEN 'key' THEN pg_catalog.concat('key of ', new.owner, ' registered',
+             ', from ' || (change.payload ->> 'not_before'), ', until ' || (change.payload ->> 'not_after'))
+           WHEN 'key_rotation' THEN pg_catalog.concat('key ', change.payload ->> 'key_id', ' of ', concerned.owner, ' replaced by ', change.new_key_id)
+           WHEN 'key_revocation' THEN pg_catalog.concat('key of ', concerned.owner, ' revoked: ', change.payload ->> 'reason',
+             ', compromised since ' || (change.payload ->> 'compromised_since'))
+           WHEN 'server_key' THEN pg_catalog.concat('the server''s key replaced: ', change.payload ->> 'reason',
+             ', the old one compromised since ' || (change.payload ->> 'compromised_since'))
+           WHEN 'grant' THEN pg_catalog.concat(concerned.owner, ' may append ', change.payload ->> 'schemas', ' to streams ',
+             change.payload ->> 'streams', ' of ', change.payload ->> 'domain')
+           WHEN 'grant_revocation' THEN pg_catalog.concat(concerned.owner, ' may no longer append ', change.payload ->> 'schemas', ' to streams ',
+             change.payload ->> 'streams', ' of ', change.payload ->> 'domain', ': ' || (change.payload ->> 'reason'))
+         END AS change,
+         signer.owner AS by_owner, change.by_key_id, change.event_id
+    FROM change
+    LEFT JOIN ets.signing_key AS new ON new.key_id = change.new_key_id
+    LEFT JOIN ets.signing_key AS concerned ON concerned.key_id = change.payload ->> 'key_id'
+    LEFT JOIN ets.signing_key AS signer ON signer.key_id = change.by_key_id;
+COMMENT ON VIEW ets.registry_history IS 'What changed in the registry, when, and by whom: a row for each of its events, in words';
+
 -- DDL that would disarm. Event triggers come last in a restore, so it meets
 -- none of this.
 DO $$

@@ -205,3 +205,81 @@ fn a_registry_event_of_a_key_without_authority_is_refused() {
     let error = error_of(ledger.client.query(append, &[&payload, &key, &previous, &signature]));
     assert!(matches!(error.code().code(), "ET004" | "ET006" | "ET007"), "{error:?}");
 }
+
+/// What people read: who may append what now, and what changed when and by whom.
+#[test]
+fn the_views_of_the_registry_say_who_may_what_and_how_it_came() {
+    let mut ledger = Ledger::new();
+    let (bob, carol, later) = (Signer::new(2), Signer::new(3), Signer::new(4));
+    ledger.register(&bob, "bob");
+    ledger
+        .client
+        .execute("SELECT ets.register_key($1, 'carol', NULL, '2031-01-01T00:00:00Z')", &[&carol.public_key()])
+        .expect("key");
+    let grant = "SELECT ets.grant_authority($1, 'ets.registry', 'ets.grant/1.0.0', 'orders')";
+    ledger.client.execute(grant, &[&carol.key_id()]).expect("a delegate");
+    ledger
+        .client
+        .execute("SELECT ets.register_key($1, 'dora', '2031-01-01T00:00:00Z')", &[&later.public_key()])
+        .expect("key");
+    ledger.client.execute("SELECT ets.grant_authority($1, 'orders')", &[&later.key_id()]).expect("grant");
+    let authority = "SELECT concat(owner, ': ', schemas, ' to ', streams, ' of ', domain, ' by ', registry_sequence,
+                            CASE WHEN is_root THEN ' root' END, ' until ' || (not_after AT TIME ZONE 'UTC')::date)
+                       FROM ets.authority ORDER BY owner, domain";
+    let lines = |ledger: &mut Ledger, sql: &str| -> Vec<String> {
+        ledger.client.query(sql, &[]).expect(sql).iter().map(|row| row.get(0)).collect()
+    };
+    let held = lines(&mut ledger, authority);
+    assert_eq!(
+        held,
+        [
+            "alice: * to * of orders by 5",
+            "bob: * to * of orders by 7",
+            "carol: ets.grant/1.0.0 to orders of ets.registry by 9 until 2031-01-01",
+            "root: * to * of ets.audit by 1",
+            "root: * to * of ets.registry by 1 root",
+        ],
+        "dora's key is not valid yet"
+    );
+    ledger
+        .client
+        .execute("SELECT ets.revoke_authority($1, 'orders', reason => 'moved')", &[&ledger.alice.key_id()])
+        .expect("revoked");
+    ledger
+        .client
+        .execute("SELECT ets.revoke_key($1, 'left', '2026-01-02T03:04:05Z')", &[&bob.key_id()])
+        .expect("revoked");
+    ledger.client.execute("SELECT ets.retire_schema($1, 'old')", &[&SCHEMA]).expect("retired");
+    ledger.client.batch_execute("SELECT ets.rotate_server_key('yearly')").expect("rotated");
+    let held = lines(&mut ledger, authority);
+    assert_eq!(held.len(), 3, "{held:?}");
+    assert!(held[1].starts_with("root: * to * of ets.audit by 15"), "{held:?}");
+
+    let history = lines(
+        &mut ledger,
+        "SELECT concat(sequence, ' ', kind, ' by ', by_owner, ': ', change) FROM ets.registry_history ORDER BY sequence",
+    );
+    assert_eq!(
+        history,
+        [
+            "1 ledger by root: ledger test.example/ets begun",
+            "2 domain by root: domain orders created",
+            "3 schema by root: schema order/1.0.0 of orders registered",
+            "4 key by root: key of alice registered",
+            "5 grant by root: alice may append * to streams * of orders",
+            "6 key by root: key of bob registered",
+            "7 grant by root: bob may append * to streams * of orders",
+            "8 key by root: key of carol registered, until 2031-01-01T00:00:00.000000Z",
+            "9 grant by root: carol may append ets.grant/1.0.0 to streams orders of ets.registry",
+            "10 key by root: key of dora registered, from 2031-01-01T00:00:00.000000Z",
+            "11 grant by root: dora may append * to streams * of orders",
+            "12 grant_revocation by root: alice may no longer append * to streams * of orders: moved",
+            "13 key_revocation by root: key of bob revoked: left, compromised since 2026-01-02T03:04:05.000000Z",
+            "14 schema_retirement by root: schema order/1.0.0 retired: old",
+            "15 server_key by root: the server's key replaced: yearly",
+        ]
+    );
+    let sql = "SELECT count(*) FROM ets.registry_history h JOIN ets.ledger_event e USING (event_id)
+                WHERE h.sequence = e.sequence AND h.\"timestamp\" = e.\"timestamp\" AND h.by_key_id = e.key_id AND h.subject IS NOT NULL";
+    assert_eq!(ledger.one::<i64>(sql, &[]), 15);
+}
