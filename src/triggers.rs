@@ -8,7 +8,7 @@
 
 mod received;
 
-use std::ffi::CStr;
+use std::ffi::{CStr, c_char};
 
 use ets_core::canonical::Payload;
 use ets_core::event::{Event, EventId, Header};
@@ -118,6 +118,14 @@ fn append_only(trigger: &Trigger) -> Error {
 }
 
 fn before_row(trigger: &Trigger) -> Result<Datum> {
+    if let Some(name) = trigger.row_trigger_behind() {
+        return Err(Error::new(
+            sqlstate::FIELD,
+            "a row trigger stands behind the gate and could store another row",
+        )
+        .detail(json!({"trigger": name}))
+        .hint("DROP TRIGGER, or give it a name that sorts before zz_ets_gate"));
+    }
     if receiver::is_apply_worker() && !db::is_writing() {
         return received::event(trigger, trigger.new_row()?);
     }
@@ -395,6 +403,26 @@ impl Trigger {
         unsafe {
             let name = &(*(*(*self.data).tg_relation).rd_rel).relname;
             CStr::from_ptr(name.data.as_ptr()).to_string_lossy().into_owned()
+        }
+    }
+
+    /// The name of a BEFORE INSERT row trigger that fires after this one. Postgres
+    /// keeps them in the order in which they fire, by name.
+    fn row_trigger_behind(&self) -> Option<String> {
+        let kind =
+            (pg_sys::TRIGGER_TYPE_ROW | pg_sys::TRIGGER_TYPE_BEFORE | pg_sys::TRIGGER_TYPE_INSERT) as i16;
+        // SAFETY: the relation is open for the call, and this trigger is one of its own.
+        unsafe {
+            let all = (*(*self.data).tg_relation).trigdesc;
+            if all.is_null() {
+                return None;
+            }
+            let all = std::slice::from_raw_parts((*all).triggers, (*all).numtriggers as usize);
+            let own = (*(*self.data).tg_trigger).tgoid;
+            let behind = all.iter().skip_while(|trigger| trigger.tgoid != own).skip(1).find(|trigger| {
+                trigger.tgtype & kind == kind && trigger.tgenabled != pg_sys::TRIGGER_DISABLED as c_char
+            });
+            behind.map(|trigger| CStr::from_ptr(trigger.tgname).to_string_lossy().into_owned())
         }
     }
 

@@ -13,6 +13,7 @@ mod evolution;
 mod export;
 mod fuzz_args;
 mod guards;
+mod hostile;
 mod json_schema_suite;
 mod privileges;
 mod proofs;

@@ -9,8 +9,8 @@ use super::{KeyError, KeyId, PublicKey, Signature, key_id};
 
 /// How many keys are remembered.
 const KEYS_KEPT: usize = 1024;
-/// How many of them have a table of multiples at a time: 8 MiB of tables.
-const TABLES_KEPT: usize = 64;
+/// How many of them have a table of multiples at a time: 7 MiB of tables.
+const TABLES_KEPT: usize = 32;
 /// After how many signatures a key gets its table: three times as many as pay for it,
 /// so that keys which drive each other's tables out lose little.
 const WORTH_A_TABLE: u32 = 32;

@@ -12,11 +12,11 @@ use curve25519_dalek::traits::Identity;
 
 /// The bits of a reduced scalar, and one for the carry of its digits.
 const BITS: usize = 254;
-/// The digits of a key's table: 51 × 16 points of 160 bytes are 130 KiB, made in the time
+/// The digits of a key's table: 43 × 32 points of 160 bytes are 215 KiB, made in the time
 /// of about ten verifications.
-const KEY_WIDTH: usize = 5;
-/// Those of the base point's, of which a process has one: 43 × 32 points, 215 KiB.
-const BASE_WIDTH: usize = 6;
+const KEY_WIDTH: usize = 6;
+/// Those of the base point's, of which a process has one: 32 × 128 points, 640 KiB.
+const BASE_WIDTH: usize = 8;
 
 /// The multiples `d · 2^(width · i)` of a point, for `d` from 1 to `2^(width − 1)`: a
 /// product is the sum of one for each signed digit of the scalar, with no doubling.
