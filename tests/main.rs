@@ -11,6 +11,7 @@ mod crash;
 mod determinism;
 mod evolution;
 mod export;
+mod external_authority;
 mod fuzz_args;
 mod guards;
 mod hostile;

@@ -2,6 +2,7 @@
 //!
 //! It reads files and the command line; what is true is decided by `ets-core`.
 
+mod authority;
 #[allow(dead_code)]
 mod database;
 mod keys;
@@ -28,6 +29,7 @@ enum Command {
     Keygen(keys::KeygenArguments),
     KeyId(keys::KeyIdArguments),
     Sign(sign::Arguments),
+    Authority(authority::Arguments),
 }
 
 /// What the program exits with when it was not used as it should be, or could
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         Command::Keygen(arguments) => keys::keygen(&arguments),
         Command::KeyId(arguments) => keys::key_id(&arguments),
         Command::Sign(arguments) => sign::run(&arguments),
+        Command::Authority(arguments) => authority::run(&arguments),
     };
     match result {
         Ok(code) => ExitCode::from(code),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use ets_core::canonical::{Limits, Payload};
 use ets_core::hash::{Digest, event_hash};
+use ets_core::key::SecretKey;
 use ets_core::name::SchemaVersion;
 
 use crate::{keys, output};
@@ -46,11 +47,21 @@ pub fn run(arguments: &Arguments) -> Result<u8, String> {
     let payload = Payload::parse(&text, &Limits::CEILING)
         .map_err(|error| format!("{}: {error}", arguments.payload.display()))?;
     let key = keys::read_secret(&arguments.key)?;
-    let signature = key.sign(&event_hash(payload.canonical().as_bytes(), &previous_hash));
-    output::line(&format!(
+    output::line(&element(&key, &payload, &schema_version, &previous_hash))?;
+    Ok(0)
+}
+
+/// An event signed with `key`, as `ets.append_batch` takes it.
+pub fn element(
+    key: &SecretKey,
+    payload: &Payload,
+    schema_version: &SchemaVersion,
+    previous_hash: &Digest,
+) -> String {
+    let signature = key.sign(&event_hash(payload.canonical().as_bytes(), previous_hash));
+    format!(
         "{{\"payload\":{},\"previous_hash\":\"{previous_hash}\",\"public_key\":\"{}\",\"schema_version\":\"{schema_version}\",\"signature\":\"{signature}\"}}",
         payload.canonical(),
         key.public_key(),
-    ))?;
-    Ok(0)
+    )
 }
