@@ -67,18 +67,33 @@ fn only_superusers_initialise_and_arm() {
     }
 }
 
-/// Shadows of every table, and of operators and functions that the ledger's own
-/// SQL uses, in a schema and in pg_temp before all others.
+/// Shadows of every table, and of every function and operator of Postgres that takes
+/// and gives ordinary types, in a schema and in pg_temp before all others.
 #[test]
 fn a_hostile_search_path_changes_nothing() {
     let mut ledger = Ledger::new();
     ledger.append(&order("h", 1));
     let shadow = "CREATE SCHEMA evil;
-        CREATE FUNCTION evil.equal(text, text) RETURNS boolean LANGUAGE sql AS 'SELECT true';
-        CREATE OPERATOR evil.= (LEFTARG = text, RIGHTARG = text, FUNCTION = evil.equal);
-        CREATE FUNCTION evil.equal(bytea, bytea) RETURNS boolean LANGUAGE sql AS 'SELECT true';
-        CREATE OPERATOR evil.= (LEFTARG = bytea, RIGHTARG = bytea, FUNCTION = evil.equal);
-        CREATE FUNCTION evil.now() RETURNS timestamptz LANGUAGE sql AS 'SELECT ''infinity''::timestamptz';
+        DO $$ DECLARE f record; o record; BEGIN
+            FOR f IN SELECT p.oid, p.proname, pg_get_function_identity_arguments(p.oid) AS arguments,
+                            format_type(p.prorettype, NULL) AS result, p.proretset
+                       FROM pg_proc p JOIN pg_type r ON r.oid = p.prorettype
+                      WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.prokind = 'f' AND p.provariadic = 0
+                        AND r.typtype <> 'p' AND p.proargmodes IS NULL
+                        AND NOT EXISTS (SELECT FROM unnest(p.proargtypes) a JOIN pg_type t ON t.oid = a WHERE t.typtype = 'p')
+            LOOP
+                EXECUTE format('CREATE FUNCTION evil.%I(%s) RETURNS %s %s LANGUAGE plpgsql AS %L', f.proname, f.arguments,
+                    CASE WHEN f.proretset THEN 'SETOF' ELSE '' END, f.result, 'BEGIN RAISE ''a shadow''; END');
+            END LOOP;
+            FOR o IN SELECT op.oprname, op.oprleft::regtype AS l, op.oprright::regtype AS r, p.proname
+                       FROM pg_operator op JOIN pg_proc p ON p.oid = op.oprcode
+                      WHERE op.oprnamespace = 'pg_catalog'::regnamespace AND op.oprleft <> 0
+                        AND EXISTS (SELECT FROM pg_proc e WHERE e.pronamespace = 'evil'::regnamespace AND e.proname = p.proname
+                                       AND e.proargtypes[0] = op.oprleft AND e.proargtypes[1] = op.oprright)
+            LOOP
+                EXECUTE format('CREATE OPERATOR evil.%s (LEFTARG = %s, RIGHTARG = %s, FUNCTION = evil.%I)', o.oprname, o.l, o.r, o.proname);
+            END LOOP;
+        END $$;
         CREATE FUNCTION evil.max(bigint) RETURNS bigint LANGUAGE sql AS 'SELECT 0::bigint';
         DO $$ DECLARE t name; BEGIN
             FOR t IN SELECT relname FROM pg_class WHERE relnamespace = 'ets'::regnamespace AND relkind = 'r' LOOP
@@ -105,6 +120,31 @@ fn a_hostile_search_path_changes_nothing() {
         .client
         .execute(insert, &[&payload, &SCHEMA, &ledger.alice.public_key(), &previous, &signature])
         .expect("insert");
+    assert_eq!(ledger.findings(), Vec::<String>::new());
+    for sql in [
+        "CALL ets.run_verification()",
+        "CALL ets.run_rebuild()",
+        "SELECT * FROM ets.seal()",
+        "SELECT ets.proof_bundle(event_id) FROM ets.merkle_leaf",
+        "SELECT ets.tlog_proof(event_id) FROM ets.merkle_leaf WHERE domain OPERATOR(pg_catalog.=) 'orders'",
+        "SELECT ets.checkpoint_note('orders'), ets.state_root('orders'), ets.trust_root()",
+        "SELECT * FROM ets.verify_replay()",
+        "SELECT * FROM ets.rebuild_merkle()",
+        "SELECT * FROM ets.export('orders')",
+        "SELECT * FROM ets.replay('orders')",
+        "SELECT * FROM ets.read_domain('orders')",
+        "SELECT * FROM ets.status",
+        "SELECT * FROM ets.authority",
+        "SELECT * FROM ets.registry_history",
+        "SELECT ets.rotate_server_key('hostile')",
+        "SELECT ets.arm()",
+    ] {
+        ledger.client.simple_query(sql).unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+    }
+    ledger.client.batch_execute("RESET search_path").expect("reset");
+    let shadows: i64 =
+        ledger.one("SELECT count(*) FROM pg_operator WHERE oprnamespace = 'evil'::regnamespace", &[]);
+    assert!(shadows > 400, "{shadows} operators have a shadow");
     let sql = "SELECT (SELECT count(*) FROM evil.ledger_event) + (SELECT count(*) FROM pg_temp.ledger_event)
         + (SELECT count(*) FROM evil.stream_head) + (SELECT count(*) FROM pg_temp.stream_head)";
     let strays: i64 = ledger.client.query_one(sql, &[]).expect("count").get(0);
