@@ -17,6 +17,7 @@ mod guards;
 mod hostile;
 mod json_schema_suite;
 mod privileges;
+mod program;
 mod proofs;
 mod readme;
 mod registry;

@@ -3,9 +3,9 @@
 //! It reads files and the command line; what is true is decided by `ets-core`.
 
 mod authority;
-#[allow(dead_code)]
 mod database;
 mod keys;
+mod ledger;
 mod output;
 mod sign;
 mod verify;
@@ -14,8 +14,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Sign events for a pg_ets ledger, and verify what it proves, with no database
-/// and no network.
+/// Sign events for a pg_ets ledger, append them, and verify what it proves with no
+/// database and no network.
 #[derive(Parser)]
 #[command(name = "ets", version, subcommand_required = true, arg_required_else_help = true)]
 struct Arguments {
@@ -30,6 +30,9 @@ enum Command {
     KeyId(keys::KeyIdArguments),
     Sign(sign::Arguments),
     Authority(authority::Arguments),
+    Head(ledger::HeadArguments),
+    Prepare(ledger::PrepareArguments),
+    Append(ledger::AppendArguments),
 }
 
 /// What the program exits with when it was not used as it should be, or could
@@ -43,6 +46,9 @@ fn main() -> ExitCode {
         Command::KeyId(arguments) => keys::key_id(&arguments),
         Command::Sign(arguments) => sign::run(&arguments),
         Command::Authority(arguments) => authority::run(&arguments),
+        Command::Head(arguments) => ledger::head(&arguments),
+        Command::Prepare(arguments) => ledger::prepare(&arguments),
+        Command::Append(arguments) => ledger::append(&arguments),
     };
     match result {
         Ok(code) => ExitCode::from(code),
