@@ -82,7 +82,7 @@ CREATE OR REPLACE VIEW ets.authority AS
     SELECT key_id, domain, schemas, streams, granted_at FROM ets.authority_grant WHERE revoked_at IS NULL
      UNION ALL
     -- It is granted nothing: what the server states, it signs.
-    SELECT key.key_id, 'ets.audit', '*', '*', key.registered_at FROM server JOIN ets.signing_key AS key USING (key_id)
+    SELECT key.key_id, 'ets.audit' AS domain, '*' AS schemas, '*' AS streams, key.registered_at AS granted_at FROM server JOIN ets.signing_key AS key USING (key_id)
   )
   SELECT key.owner, key.key_id, key.custody, held.domain, held.schemas, held.streams,
          held.domain = 'ets.registry' AND held.schemas = '*' AND held.streams = '*' AS is_root,
@@ -114,7 +114,7 @@ CREATE OR REPLACE VIEW ets.registry_history AS
            WHEN 'schema' THEN pg_catalog.concat('schema ', change.payload ->> 'name', ' of ', change.payload ->> 'domain', ' registered')
            WHEN 'schema_retirement' THEN pg_catalog.concat('schema ', change.payload ->> 'name', ' retired: ', change.payload ->> 'reason')
            WHEN 'rule_function' THEN pg_catalog.concat('function ', change.payload ->> 'function', ' made a rule of ', change.payload ->> 'name')
-           WHEN 'key' THEN pg_catalog.concat('key of ', new.owner, ' registered',
+           WHEN 'key' THEN pg_catalog.concat('key of ', registered.owner, ' registered',
              ', from ' || (change.payload ->> 'not_before'), ', until ' || (change.payload ->> 'not_after'))
            WHEN 'key_rotation' THEN pg_catalog.concat('key ', change.payload ->> 'key_id', ' of ', concerned.owner, ' replaced by ', change.new_key_id)
            WHEN 'key_revocation' THEN pg_catalog.concat('key of ', concerned.owner, ' revoked: ', change.payload ->> 'reason',
@@ -128,7 +128,7 @@ CREATE OR REPLACE VIEW ets.registry_history AS
          END AS change,
          signer.owner AS by_owner, change.by_key_id, change.event_id
     FROM change
-    LEFT JOIN ets.signing_key AS new ON new.key_id = change.new_key_id
+    LEFT JOIN ets.signing_key AS registered ON registered.key_id = change.new_key_id
     LEFT JOIN ets.signing_key AS concerned ON concerned.key_id = change.payload ->> 'key_id'
     LEFT JOIN ets.signing_key AS signer ON signer.key_id = change.by_key_id;
 COMMENT ON VIEW ets.registry_history IS 'What changed in the registry, when, and by whom: a row for each of its events, in words';
@@ -149,7 +149,7 @@ $$;
 CREATE EVENT TRIGGER ets_ddl_start ON ddl_command_start
   WHEN TAG IN (
     'ALTER EXTENSION', 'ALTER FOREIGN TABLE', 'ALTER FUNCTION', 'ALTER INDEX', 'ALTER PROCEDURE', 'ALTER ROUTINE',
-    'ALTER SCHEMA', 'ALTER TABLE', 'ALTER TRIGGER', 'ALTER VIEW', 'CREATE FOREIGN TABLE', 'CREATE FUNCTION',
+    'ALTER SCHEMA', 'ALTER TABLE', 'ALTER TRIGGER', 'ALTER VIEW', 'CREATE EXTENSION', 'CREATE FOREIGN TABLE', 'CREATE FUNCTION',
     'CREATE PROCEDURE', 'CREATE RULE', 'CREATE TABLE', 'CREATE TRIGGER', 'CREATE VIEW', 'DROP FOREIGN TABLE',
     'DROP FUNCTION', 'DROP INDEX', 'DROP OWNED', 'DROP PROCEDURE', 'DROP ROUTINE', 'DROP SCHEMA', 'DROP TABLE',
     'DROP TRIGGER', 'DROP VIEW'

@@ -10,6 +10,8 @@
 //! this lies what event triggers do not see: ALTER and DROP EVENT TRIGGER,
 //! changes of the catalog, bytes on disk. Those are verification's to find.
 
+mod extension;
+
 use std::cell::RefCell;
 use std::ffi::{CStr, c_char};
 
@@ -113,6 +115,9 @@ fn concern(tree: *mut Node) -> Result<Concern> {
             NodeTag::T_RenameStmt => rename(&*tree.cast()),
             NodeTag::T_AlterObjectSchemaStmt => {
                 let statement: &pg_sys::AlterObjectSchemaStmt = &*tree.cast();
+                if statement.objectType == ObjectType::OBJECT_EXTENSION {
+                    return Ok(extension::moved(statement));
+                }
                 let moved = ledger_table(statement.relation)
                     .or_else(|| relation_of_kind(statement.relation, is_view));
                 Concern::refused_if(moved.or_else(|| function(statement.object)))
@@ -142,6 +147,7 @@ fn concern(tree: *mut Node) -> Result<Concern> {
                 Concern::refused_if(ledger_table(statement.relation))
             }
             NodeTag::T_CreateTrigStmt => create_trigger(&*tree.cast()),
+            NodeTag::T_CreateExtensionStmt => extension::created(&*tree.cast()),
             NodeTag::T_AlterExtensionContentsStmt => extension_contents(&*tree.cast()),
             NodeTag::T_DropOwnedStmt => drop_owned(&*tree.cast())?,
             _ => Concern::None,

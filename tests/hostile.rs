@@ -22,10 +22,13 @@ fn the_owner_of_the_database_cannot_take_part_of_the_ledger() {
     let mut ledger = Ledger::new();
     let event = ledger.append(&order("a", 1));
     ledger.seal();
-    let before = ledger.contents();
     let (role, mut owner) = database_owner(&mut ledger);
     let database = ledger.database.name.clone();
-    owner.batch_execute("CREATE SCHEMA mine").expect("his own schema");
+    owner.batch_execute("CREATE SCHEMA mine; CREATE EXTENSION citext SCHEMA mine").expect("his own schema");
+    // Nor where it comes to lie there unnamed.
+    refused(ledger.client.batch_execute("SET search_path = ets; CREATE EXTENSION hstore"), "ET009");
+    ledger.client.batch_execute("RESET search_path").expect("reset");
+    let before = ledger.contents();
     for sql in [
         // What is in schema ets.
         "SELECT * FROM ets.ledger_event".to_owned(),
@@ -55,6 +58,9 @@ fn the_owner_of_the_database_cannot_take_part_of_the_ledger() {
         "DROP EXTENSION pg_ets CASCADE".to_owned(),
         "ALTER EXTENSION pg_ets SET SCHEMA mine".to_owned(),
         "ALTER EXTENSION pg_ets ADD SCHEMA mine".to_owned(),
+        "CREATE EXTENSION hstore SCHEMA ets".to_owned(),
+        "CREATE EXTENSION earthdistance SCHEMA ets CASCADE".to_owned(),
+        "ALTER EXTENSION citext SET SCHEMA ets".to_owned(),
         format!("REASSIGN OWNED BY postgres TO {role}"),
         "DROP OWNED BY postgres CASCADE".to_owned(),
         format!("GRANT postgres TO {role}"),

@@ -16,6 +16,7 @@ mod fuzz_args;
 mod guards;
 mod hostile;
 mod json_schema_suite;
+mod key_file;
 mod privileges;
 mod program;
 mod proofs;

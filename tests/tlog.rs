@@ -6,8 +6,9 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use ets_tests::{DOMAIN, Ledger, checkout, hash_of, order, refused, tamper};
+use ets_tests::{DOMAIN, Ledger, checkout, hash_of, order, program, refused, tamper};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -206,4 +207,86 @@ fn a_changed_event_gets_no_proof() {
     );
     refused(ledger.client.query("SELECT ets.tlog_proof($1)", &[&events[1]]), "ET002");
     ledger.one::<String>("SELECT ets.tlog_proof($1)", &[&events[2]]);
+}
+
+/// Exit status and output of `ets verify` over a proof in a file.
+fn verify(proof: &str, key: Option<&str>, document: Option<&str>) -> (i32, String) {
+    static FOLDERS: AtomicU32 = AtomicU32::new(0);
+    let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
+    let folder = std::env::temp_dir().join(format!("ets-tlog-{}-{number}", std::process::id()));
+    fs::create_dir(&folder).expect("a folder");
+    let file = |name: &str, text: &str| {
+        let path = folder.join(name);
+        fs::write(&path, text).expect("written");
+        path
+    };
+    let mut command = Command::new(program("ets"));
+    command.env_clear().arg("verify").arg(file("proof", proof));
+    if let Some(key) = key {
+        command.args(["--verifier-key", key]);
+    }
+    if let Some(document) = document {
+        command.arg("--event").arg(file("event", document));
+    }
+    let output = command.output().expect("ets runs");
+    fs::remove_dir_all(&folder).expect("removed");
+    (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[test]
+fn the_program_verifies_what_other_logs_would() {
+    let (mut ledger, events) = sealed();
+    let key: String = ledger.one("SELECT ets.verifier_key($1)", &[&DOMAIN]);
+    let mut proven = Vec::new();
+    for event in &events {
+        let proof: String = ledger.one("SELECT ets.tlog_proof($1)", &[event]);
+        let document: String = ledger.one("SELECT ets.event_document($1)::text", &[event]);
+        let (code, said) = verify(&proof, Some(&key), Some(&document));
+        assert_eq!(code, 0, "{said}");
+        assert_eq!(said.matches("passed").count(), 8, "{said}");
+        proven.push((proof, document));
+    }
+    let (proof, document) = &proven[1];
+    // What is not given cannot be checked.
+    assert_eq!(verify(proof, Some(&key), None).0, 2);
+    assert_eq!(verify(proof, None, Some(document)).0, 2);
+    // Another event, another domain's key, another server's.
+    assert_eq!(verify(proof, Some(&key), Some(&proven[2].1)).0, 1);
+    let audit: String = ledger.one("SELECT ets.verifier_key('ets.audit')", &[]);
+    assert_eq!(verify(proof, Some(&audit), Some(document)).0, 1);
+    ledger.client.batch_execute("SELECT ets.rotate_server_key('another')").expect("rotated");
+    ledger.append(&order("t", 7));
+    ledger.seal();
+    let later: String = ledger.one("SELECT ets.verifier_key($1)", &[&DOMAIN]);
+    assert_eq!(verify(proof, Some(&later), Some(document)).0, 1);
+    // Every character changed in turn, and lines added, removed and swapped.
+    let lines: Vec<&str> = proof.lines().collect();
+    let mut changed: Vec<String> = (0..proof.len())
+        .filter(|at| proof.is_char_boundary(*at))
+        .step_by(3)
+        .map(|at| {
+            let character = proof[at..].chars().next().expect("a character");
+            let other = if character == 'A' { 'B' } else { 'A' };
+            format!("{}{other}{}", &proof[..at], &proof[at + character.len_utf8()..])
+        })
+        .collect();
+    for at in 0..lines.len() {
+        let mut fewer = lines.clone();
+        fewer.remove(at);
+        changed.push(fewer.join("\n") + "\n");
+        // A note may be signed twice.
+        if at + 1 < lines.len() {
+            let mut more = lines.clone();
+            more.insert(at, lines[at]);
+            changed.push(more.join("\n") + "\n");
+        }
+    }
+    changed.push(proof.replace("index 1", "index 01"));
+    changed.push(proof.replace("index 1", "extra AAAA\nindex 1"));
+    changed.push(proof.trim_end().to_owned());
+    for text in changed {
+        // The signature line's name is what tells whose it is: without it, nobody signed.
+        let (code, said) = verify(&text, Some(&key), Some(document));
+        assert_eq!(code, 1, "{text}\n{said}");
+    }
 }

@@ -70,9 +70,55 @@ pub struct TlogProof<'a> {
     pub note: &'a str,
 }
 
+/// The first line of a proof.
+const TLOG_PROOF: &str = "c2sp.org/tlog-proof@v1\n";
+/// The most hashes that a proof can have: a tree has fewer than 2^64 leaves.
+const MAX_PATH: usize = 64;
+
+impl<'a> TlogProof<'a> {
+    /// Whether a text says that it is such a proof.
+    pub fn is_named_by(text: &str) -> bool {
+        text.starts_with(TLOG_PROOF)
+    }
+
+    /// Reads a proof strictly: written again it is the same text. `path` takes the hashes.
+    ///
+    /// # Errors
+    /// [`NotATlogProof`]; also for one with a line `extra`, of which nothing could be checked.
+    pub fn parse(text: &'a str, path: &'a mut Vec<Digest>) -> Result<Self, NotATlogProof> {
+        let rest = text.strip_prefix(TLOG_PROOF).ok_or(NotATlogProof)?;
+        let (head, note) = rest.split_once("\n\n").ok_or(NotATlogProof)?;
+        let mut lines = head.split('\n');
+        let index = lines.next().and_then(|line| line.strip_prefix("index ")).ok_or(NotATlogProof)?;
+        let leaf_index = index.parse().map_err(|_| NotATlogProof)?;
+        path.clear();
+        for line in lines {
+            let hash = BASE64.decode(line.as_bytes()).map_err(|_| NotATlogProof)?;
+            path.push(Digest::try_from(hash.as_slice()).map_err(|_| NotATlogProof)?);
+            if path.len() > MAX_PATH {
+                return Err(NotATlogProof);
+            }
+        }
+        let proof = TlogProof { leaf_index, path, note };
+        if proof.to_string() == text { Ok(proof) } else { Err(NotATlogProof) }
+    }
+}
+
+/// A text that is no tlog-proof of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotATlogProof;
+
+impl fmt::Display for NotATlogProof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not a tlog-proof: c2sp.org/tlog-proof@v1, the index, hashes in base64, an empty line, a signed note")
+    }
+}
+
+impl std::error::Error for NotATlogProof {}
+
 impl fmt::Display for TlogProof<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "c2sp.org/tlog-proof@v1\nindex {}\n", self.leaf_index)?;
+        writeln!(f, "{TLOG_PROOF}index {}", self.leaf_index)?;
         for hash in self.path {
             writeln!(f, "{}", BASE64.encode(hash.as_bytes()))?;
         }

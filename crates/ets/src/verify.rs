@@ -3,15 +3,18 @@
 use std::path::{Path, PathBuf};
 
 use ets_core::bundle::BUNDLE_LIMITS;
+use ets_core::event::Event;
 use ets_core::hash::from_hex;
 use ets_core::key::PublicKey;
+use ets_core::note::VerifierKey;
+use ets_core::tlog::TlogProof;
 use ets_core::trust::TrustFile;
-use ets_core::verify::{Check, Trust, Verdict, verify_text};
+use ets_core::verify::{Check, Trust, Verdict, verify_text, verify_tlog_proof};
 use serde_json::json;
 
 use crate::output;
 
-/// Verify proof bundles, stream bundles and event documents.
+/// Verify proof bundles, stream bundles, event documents and tlog-proofs.
 ///
 /// Each file is recognised by its content. Name the ledger that you trust, with
 /// its root key or its trust file; without one a bundle vouches for itself, and
@@ -25,6 +28,8 @@ use crate::output;
   SELECT ets.proof_bundle(event_id)             one event, with what proves it
   SELECT ets.stream_bundle('orders', 'main')    a whole stream
   SELECT ets.event_document(event_id)           an event, which proves only itself
+  SELECT ets.tlog_proof(event_id)               the same for tools of transparency logs: with
+                                                --event and --verifier-key
   SELECT ets.trust_root()                       a trust file: get it from somebody you trust
 
 Example:
@@ -39,6 +44,12 @@ pub struct Arguments {
     /// A trust file: what ets.trust_root() returned, and checkpoints that you kept
     #[arg(long, value_name = "FILE")]
     trust: Option<PathBuf>,
+    /// For a tlog-proof: the key that signs the domain's notes, as ets.verifier_key(domain) gives it
+    #[arg(long, value_name = "NAME+HASH+KEY")]
+    verifier_key: Option<String>,
+    /// For a tlog-proof: the document of the event that it proves
+    #[arg(long, value_name = "FILE")]
+    event: Option<PathBuf>,
     /// One JSON object a line for each file, for programs
     #[arg(long)]
     json: bool,
@@ -50,9 +61,15 @@ pub struct Arguments {
 /// A message for the user, if the arguments are wrong.
 pub fn run(arguments: &Arguments) -> Result<u8, String> {
     let trust = trust(arguments)?;
+    let verifier_key = arguments.verifier_key.as_deref().map(str::parse::<VerifierKey>).transpose();
+    let verifier_key = verifier_key.map_err(|error| format!("--verifier-key is {error}"))?;
+    let event = arguments.event.as_deref().map(event).transpose()?;
     let mut worst = Verdict::Match;
     for file in &arguments.files {
         let checks = match output::read_text(file, BUNDLE_LIMITS.max_bytes) {
+            Ok(text) if TlogProof::is_named_by(&text) => {
+                verify_tlog_proof(&text, verifier_key.as_ref(), event.as_ref())
+            }
             Ok(text) => verify_text(&text, &trust),
             Err(message) => vec![Check { name: "format", passed: None, detail: message }],
         };
@@ -69,6 +86,11 @@ pub fn run(arguments: &Arguments) -> Result<u8, String> {
         };
     }
     Ok(worst.exit_code())
+}
+
+fn event(path: &Path) -> Result<Event, String> {
+    let text = output::read_text(path, BUNDLE_LIMITS.max_bytes)?;
+    Event::parse(&text).map_err(|error| format!("{} is no event document: {error}", path.display()))
 }
 
 fn trust(arguments: &Arguments) -> Result<Trust, String> {

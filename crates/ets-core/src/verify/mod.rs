@@ -21,6 +21,7 @@ mod raw;
 mod registry;
 mod rehash;
 mod rules;
+mod tlog_proof;
 
 pub use chain::{ChainVerifier, Position};
 pub use compromise::compromised;
@@ -33,6 +34,7 @@ pub use proof::{Trust, verify_proof, verify_proof_bundle, verify_stream_bundle, 
 pub use raw::RawEvent;
 pub use registry::{RegistryVerifier, VerifiedRegistry};
 pub use rehash::{Rehashed, rehash};
+pub use tlog_proof::verify_tlog_proof;
 
 use std::fmt;
 

@@ -98,12 +98,13 @@ pub(in crate::registry) fn record(registry: &mut Registry, effect: Effect) {
     }
 }
 
-/// Notes from when on a key may have been in other hands, where an event says so.
+/// Notes from when on a key may have been in other hands, where an event says so; of
+/// two moments the earlier, and the event that was the first to say so.
 fn note_compromise(registry: &mut Registry, key_id: &KeyId, since: Option<Timestamp>) {
     let version = registry.version;
-    if let Some(key) = registry.keys.get_mut(key_id).filter(|_| since.is_some()) {
-        key.compromised_since = since;
-        key.compromised_at = Some(version);
+    if let (Some(key), Some(since)) = (registry.keys.get_mut(key_id), since) {
+        key.compromised_since = Some(key.compromised_since.map_or(since, |earlier| earlier.min(since)));
+        key.compromised_at.get_or_insert(version);
     }
 }
 
