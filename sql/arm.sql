@@ -96,6 +96,14 @@ CREATE OR REPLACE VIEW ets.authority AS
      AND (key.not_after IS NULL OR key.not_after >= pg_catalog.now());
 COMMENT ON VIEW ets.authority IS 'Who may append what now: a row for each grant of each key that is valid at this moment';
 
+CREATE OR REPLACE VIEW ets.signatures AS
+  SELECT coalesce(key.custody, 'unknown') AS custody, key.owner, event.key_id, pg_catalog.count(*) AS events,
+         pg_catalog.min(event."timestamp") AS first_at, pg_catalog.max(event."timestamp") AS last_at
+    FROM ets.ledger_event AS event
+    LEFT JOIN ets.signing_key AS key ON key.key_id = event.key_id
+   GROUP BY key.custody, key.owner, event.key_id;
+COMMENT ON VIEW ets.signatures IS 'How many events each key signed, those that an actor holds (custody actor) apart from those on this server (custody server); reads every event';
+
 CREATE OR REPLACE VIEW ets.registry_history AS
   WITH change AS (
     SELECT event.sequence, event."timestamp", event.event_id, event.key_id AS by_key_id, event.payload,

@@ -233,6 +233,12 @@ fn the_program_signs_only_what_fits_together() {
     assert!(refuses("first", &["--yes", "-"], &foreign.to_string()).contains("root key"));
     refuses("first", &["--yes", "-"], "{}");
     refuses("possession", &["--ledger-id", trust["ledger_id"].as_str().expect("an id"), "--old", "ff"], "");
+    // What a terminal would obey, or show in another order, is shown as what it is.
+    let tricky = request(&mut client, "SELECT ets.create_domain('shown', E'\\u202Ea\\u009Bb\\u007Fc')");
+    let output = desk.authority("sign", "root.pem", &["--yes", "-"], &tricky.to_string());
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let shown = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(shown.contains("\\u202ea\\u009bb\\u007fc") && shown.is_ascii(), "{shown:?}");
     // What was asked for before another change came is signed for a head that has moved.
     let signed = desk.signed("root.pem", &good);
     change(&mut client, &desk, "root.pem", "SELECT ets.create_domain('accounts')").expect("another change");

@@ -279,7 +279,26 @@ fn the_views_of_the_registry_say_who_may_what_and_how_it_came() {
             "15 server_key by root: the server's key replaced: yearly",
         ]
     );
+    let signed =
+        lines(&mut ledger, "SELECT concat(custody, ' ', owner, ' ', events) FROM ets.signatures ORDER BY 1");
+    assert_eq!(signed, ["server root 15"]);
+    ledger.register(&Signer::new(5), "eve");
+    let previous = ledger.head("e").0;
+    ledger
+        .client
+        .batch_execute("SELECT ets.register_schema('free/1.0.0', 'orders', 'true')")
+        .expect("a schema");
+    let payload = json!({"any": 1});
+    let eve = Signer::new(5);
+    let main: Vec<u8> = ledger.one("SELECT head_hash FROM ets.head('orders')", &[]);
+    assert_ne!(previous, main);
+    let sql = "SELECT sequence FROM ets.append($1, 'free/1.0.0', $2, $3, $4)";
+    let sequence: i64 = ledger.one(sql, &[&payload, &eve.public_key(), &main, &eve.sign(&payload, &main)]);
+    assert_eq!(sequence, 1);
+    let signed =
+        lines(&mut ledger, "SELECT concat(custody, ' ', owner, ' ', events) FROM ets.signatures ORDER BY 1");
+    assert_eq!(signed, ["actor eve 1", "server root 15", "server root 3"], "before and after the rotation");
     let sql = "SELECT count(*) FROM ets.registry_history h JOIN ets.ledger_event e USING (event_id)
                 WHERE h.sequence = e.sequence AND h.\"timestamp\" = e.\"timestamp\" AND h.by_key_id = e.key_id AND h.subject IS NOT NULL";
-    assert_eq!(ledger.one::<i64>(sql, &[]), 15);
+    assert_eq!(ledger.one::<i64>(sql, &[]), 18);
 }

@@ -26,7 +26,7 @@ CREATE FUNCTION ets.access_privileges() RETURNS TABLE (access text, privilege te
              .canonicalize_text, .event_hash, .genesis_hash, .key_id, .verify_signature, .validate, .schema_diff}'),
           ('auditor', 'SELECT', 'TABLE', '{.ledger, .ledger_event, .stream_head, .domain, .schema_version, .signing_key, .authority_grant,
              .merkle_leaf, .merkle_tile, .checkpoint, .domain_root, .seal_position, .verification_run, .finding, .receiver, .streams,
-             .open_findings, .status, .authority, .registry_history}'),
+             .open_findings, .status, .authority, .registry_history, .signatures}'),
           ('importer', 'USAGE', 'SCHEMA', '{""}'),
           ('importer', 'EXECUTE', 'FUNCTION', '{.import}'),
           ('importer', 'INSERT', 'TABLE', '{.import_lines}'),
@@ -36,7 +36,7 @@ CREATE FUNCTION ets.access_privileges() RETURNS TABLE (access text, privilege te
              .schema_diff, .access_privileges}'),
           ('admin', 'EXECUTE', 'PROCEDURE', '{.run_verification, .run_rebuild}'),
           ('admin', 'SELECT', 'TABLE', '{.ledger, .domain, .schema_version, .signing_key, .authority_grant, .local_key, .checkpoint, .domain_root,
-             .verification_run, .finding, .receiver, .streams, .open_findings, .status, .authority, .registry_history}')
+             .verification_run, .finding, .receiver, .streams, .open_findings, .status, .authority, .registry_history, .signatures}')
         ) AS given (access, privilege, kind, names)
        CROSS JOIN LATERAL pg_catalog.unnest(given.names::pg_catalog.text[]) AS name (suffix)
     ) AS list

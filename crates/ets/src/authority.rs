@@ -166,12 +166,29 @@ fn sign(key: &SecretKey, payload: Value, previous_hash: &Digest, yes: bool) -> R
         return Err(format!("{kind} changes no registry; ets sign signs events of applications"));
     }
     let pretty = serde_json::to_string_pretty(&payload).unwrap_or_else(|_| payload.to_string());
-    eprintln!("to sign with {}, after {previous_hash}:\n{pretty}", key.public_key().key_id());
+    eprintln!("to sign with {}, after {previous_hash}:\n{}", key.public_key().key_id(), plain(&pretty));
     if !yes {
         confirm()?;
     }
     output::line(&element(key, &canonical(payload)?, &schema_version, previous_hash))?;
     Ok(0)
+}
+
+/// `text` in ASCII: nothing that a terminal obeys, or shows in another order than it
+/// is signed, comes from the payload.
+fn plain(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character == '\n' || character == ' ' || character.is_ascii_graphic() {
+            out.push(character);
+        } else {
+            let mut units = [0; 2];
+            for unit in character.encode_utf16(&mut units) {
+                out.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+    out
 }
 
 fn canonical(payload: Value) -> Result<Payload, String> {

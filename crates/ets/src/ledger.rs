@@ -43,7 +43,9 @@ pub struct HeadArguments {
     stream: String,
 }
 
-/// Print what is to be signed to append a payload, as `ets authority sign` takes it.
+/// Print what is to be signed to append a payload: payload, schema_version, previous_hash
+/// and current_hash. `ets authority sign` takes it for events of the registry; for others give
+/// the previous_hash to `ets sign`.
 #[derive(clap::Args)]
 pub struct PrepareArguments {
     #[command(flatten)]
