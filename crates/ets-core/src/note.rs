@@ -98,6 +98,12 @@ impl Note {
         &self.text
     }
 
+    /// Each signature's key name, and its bytes: the key hash, then the signature,
+    /// as its type has it.
+    pub(crate) fn signatures(&self) -> impl Iterator<Item = (&NoteName, &[u8])> {
+        self.signatures.iter().map(|line| (&line.name, line.bytes.as_slice()))
+    }
+
     /// Whether `key` signed the text.
     ///
     /// # Errors

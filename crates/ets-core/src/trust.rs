@@ -122,6 +122,6 @@ pub(crate) fn public_key_of(text: &str) -> Option<PublicKey> {
 }
 
 /// A UUID in lowercase hyphenated text.
-fn ledger_id_of(text: &str) -> Option<Uuid> {
+pub(crate) fn ledger_id_of(text: &str) -> Option<Uuid> {
     Uuid::try_parse(text).ok().filter(|id| id.hyphenated().to_string() == text)
 }
