@@ -26,7 +26,7 @@ mod work;
 use std::collections::{BTreeMap, HashSet};
 
 use ets_core::name::{DomainName, MAIN, StreamName};
-use ets_core::verify::{Finding, FindingClass, Verdict};
+use ets_core::verify::{Finding, FindingClass, Verdict, clipped};
 use uuid::Uuid;
 
 use crate::api::append::no_domain;
@@ -158,6 +158,14 @@ impl Findings {
         !self.is_full()
     }
 
+    /// As `collect`, of what can fail.
+    fn try_collect(&mut self, add: impl FnOnce(&mut Vec<Finding>) -> Result<()>) -> Result<()> {
+        let mut found = Vec::new();
+        let outcome = add(&mut found);
+        found.into_iter().for_each(|finding| self.add(finding));
+        outcome
+    }
+
     /// Whether one names this domain.
     pub fn names_domain(&self, domain: &str) -> bool {
         self.kept.contains_key(&Some(domain.to_owned()))
@@ -171,26 +179,7 @@ impl Findings {
 
 /// A finding of no place yet.
 fn finding(class: FindingClass, check: &'static str, detail: impl Into<String>) -> Finding {
-    Finding {
-        class,
-        domain: None,
-        stream: None,
-        sequence: None,
-        event_id: None,
-        check,
-        expected: None,
-        actual: None,
-        detail: detail.into(),
-    }
-}
-
-/// As much of a stored text as a finding should repeat.
-fn clipped(text: &str) -> String {
-    const SHOWN: usize = 100;
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
+    Finding::new(class, check, detail)
 }
 
 /// The ledger's id as its first event has it, which is under a hash and a

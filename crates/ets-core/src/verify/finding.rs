@@ -31,6 +31,32 @@ pub struct Finding {
     pub detail: String,
 }
 
+impl Finding {
+    /// A finding of no place yet.
+    pub fn new(class: FindingClass, check: &'static str, detail: impl Into<String>) -> Self {
+        Finding {
+            class,
+            domain: None,
+            stream: None,
+            sequence: None,
+            event_id: None,
+            check,
+            expected: None,
+            actual: None,
+            detail: detail.into(),
+        }
+    }
+}
+
+/// As much of a stored text as a finding should repeat: its first 100 characters.
+pub fn clipped(text: &str) -> String {
+    const SHOWN: usize = 100;
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
 /// The kinds of findings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FindingClass {

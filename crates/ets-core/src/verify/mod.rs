@@ -10,6 +10,7 @@
 
 mod chain;
 mod checkpoint;
+mod checkpoints;
 mod compromise;
 mod document;
 mod finding;
@@ -22,11 +23,13 @@ mod registry;
 mod rehash;
 mod rules;
 mod tlog_proof;
+mod tree;
 
 pub use chain::{ChainVerifier, Position};
+pub use checkpoints::{CheckpointRow, CheckpointsVerifier, RootRow};
 pub use compromise::compromised;
 pub use document::verify_document;
-pub use finding::{Finding, FindingClass};
+pub use finding::{Finding, FindingClass, clipped};
 pub use inspect::{Inspected, Inspector};
 pub use judge::late_authority;
 pub use kept::KeptCheckpoint;
@@ -35,6 +38,7 @@ pub use raw::RawEvent;
 pub use registry::{RegistryVerifier, VerifiedRegistry};
 pub use rehash::{Rehashed, rehash};
 pub use tlog_proof::verify_tlog_proof;
+pub use tree::{KeptRoot, SealedRoot, StoredLeaf, StoredTiles, TreeVerifier, leaf_of};
 
 use std::fmt;
 
