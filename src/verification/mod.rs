@@ -26,7 +26,7 @@ mod work;
 use std::collections::{BTreeMap, HashSet};
 
 use ets_core::name::{DomainName, MAIN, StreamName};
-use ets_core::verify::{Finding, FindingClass, Verdict, clipped};
+use ets_core::verify::{Finding, FindingClass, Verdict};
 use uuid::Uuid;
 
 use crate::api::append::no_domain;

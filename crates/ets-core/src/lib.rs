@@ -12,6 +12,7 @@ pub mod anchor;
 pub mod bundle;
 pub mod canonical;
 pub mod checkpoint;
+pub mod conveyor;
 pub mod event;
 pub mod export;
 pub mod expression;

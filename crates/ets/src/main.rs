@@ -2,6 +2,7 @@
 //!
 //! It reads files and the command line; what is true is decided by `ets-core`.
 
+mod audit;
 mod authority;
 mod database;
 mod keys;
@@ -26,6 +27,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Verify(verify::Arguments),
+    Audit(audit::Arguments),
     Keygen(keys::KeygenArguments),
     KeyId(keys::KeyIdArguments),
     Sign(sign::Arguments),
@@ -42,6 +44,7 @@ const COULD_NOT: u8 = 2;
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Verify(arguments) => verify::run(&arguments),
+        Command::Audit(arguments) => audit::run(&arguments),
         Command::Keygen(arguments) => keys::keygen(&arguments),
         Command::KeyId(arguments) => keys::key_id(&arguments),
         Command::Sign(arguments) => sign::run(&arguments),

@@ -5,6 +5,8 @@ use std::fs::File;
 use std::io::{self, IsTerminal as _, Read, Write as _};
 use std::path::Path;
 
+use ets_core::verify::Verdict;
+
 /// The text of a file, or of standard input for `-`.
 ///
 /// # Errors
@@ -41,4 +43,19 @@ pub fn line(text: &str) -> Result<(), String> {
 /// Whether to use colours: only on a terminal, and not where `NO_COLOR` is set.
 pub fn in_colour() -> bool {
     io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// A verdict, in bold green, red or yellow if `colour`.
+pub fn painted(verdict: Verdict, colour: bool) -> String {
+    let code = match verdict {
+        Verdict::Match => 32,
+        Verdict::Mismatch => 31,
+        Verdict::Unverifiable => 33,
+    };
+    if colour { format!("\x1b[1;{code}m{verdict}\x1b[0m") } else { verdict.to_string() }
+}
+
+/// `text` without control characters: what a file says goes to a terminal.
+pub fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

@@ -12,7 +12,7 @@ use ets_core::trust::TrustFile;
 use ets_core::verify::{Check, Trust, Verdict, verify_text, verify_tlog_proof};
 use serde_json::json;
 
-use crate::output;
+use crate::output::{self, printable};
 
 /// Verify proof bundles, stream bundles, event documents and tlog-proofs.
 ///
@@ -128,12 +128,7 @@ fn as_text(file: &Path, checks: &[Check], verdict: Verdict, colour: bool) -> Str
             printable(&check.detail)
         ));
     }
-    let code = match verdict {
-        Verdict::Match => GREEN,
-        Verdict::Mismatch => RED,
-        Verdict::Unverifiable => YELLOW,
-    };
-    out + &painted(verdict.as_str(), code)
+    out + &output::painted(verdict, colour)
 }
 
 fn as_json(file: &Path, checks: &[Check], verdict: Verdict) -> String {
@@ -142,9 +137,4 @@ fn as_json(file: &Path, checks: &[Check], verdict: Verdict) -> String {
         .map(|check| json!({"check": check.name, "detail": check.detail, "passed": check.passed}))
         .collect();
     json!({"checks": checks, "file": file.display().to_string(), "verdict": verdict.as_str()}).to_string()
-}
-
-/// `text` without control characters: what a file says goes to a terminal.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

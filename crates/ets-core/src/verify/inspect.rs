@@ -73,6 +73,15 @@ pub(super) enum Rules {
 }
 
 impl Inspected {
+    /// The header of the event that the row holds; none if it holds none.
+    pub fn header(&self) -> Option<&Header> {
+        match &self.0 {
+            Content::Event { event, .. } => Some(&event.header),
+            Content::Header { header, .. } => Some(header),
+            Content::NoEvent { .. } => None,
+        }
+    }
+
     /// The domain and stream of the row, as they are stored.
     pub fn stream(&self) -> Option<(&str, &str)> {
         match &self.0 {

@@ -52,6 +52,14 @@ impl KeptCheckpoint {
         Ok(KeptCheckpoint { root: DomainRoot { domain, tree_size: body.tree_size, root: body.root }, signed })
     }
 
+    /// Whether a key that the registry has, or had, as the server's signed it.
+    ///
+    /// # Errors
+    /// Why no signature counts.
+    pub fn signature(&self) -> Result<(), NoteError> {
+        self.signed
+    }
+
     /// Whether the ledger's tree, which has `tree_size` leaves, continues it:
     /// checks `signature`, `tree_size`, and `root`, recomputed from `tiles`.
     ///
