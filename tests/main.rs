@@ -4,6 +4,7 @@
 mod access;
 mod api_surface;
 mod append;
+mod audit;
 mod bad_input;
 mod compromise;
 mod concurrency;

@@ -8,7 +8,7 @@ mod levels;
 #[path = "tamper/matrix.rs"]
 mod matrix;
 #[path = "tamper/scene.rs"]
-mod scene;
+pub(crate) mod scene;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -27,7 +27,8 @@ const MATRIX: &str = "tests/tamper_matrix.txt";
 /// How many scenes are attacked at the same time.
 const SCENES: usize = 4;
 
-const DISARM: &str = "DO $$ DECLARE t name; BEGIN
+/// Switches every guard off.
+pub(crate) const DISARM: &str = "DO $$ DECLARE t name; BEGIN
     FOR t IN SELECT evtname FROM pg_event_trigger LOOP EXECUTE format('ALTER EVENT TRIGGER %I DISABLE', t); END LOOP;
     FOR t IN SELECT relname FROM pg_class WHERE relnamespace = 'ets'::regnamespace AND relkind = 'r' LOOP
         EXECUTE format('ALTER TABLE ets.%I DISABLE TRIGGER ALL', t);
