@@ -23,7 +23,9 @@ pub fn carry_out(name: &str) -> Report {
     attack(&cluster, &mut scene);
     let mut client = scene.connect();
     client.batch_execute("BEGIN").expect("a transaction");
-    Report::of(&scene, &mut client)
+    let mut report = Report::of(&scene, &mut client);
+    report.audit(&scene, scene.database());
+    report
 }
 
 /// The text `order/1.0.0` in the payload of the second event becomes another: in

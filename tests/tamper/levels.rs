@@ -20,12 +20,14 @@ pub struct Report {
     pub found: BTreeMap<String, String>,
     /// The place and the detail of every finding.
     pub findings: Vec<(String, String)>,
+    /// The places of what the program finds.
+    pub audited: BTreeSet<String>,
 }
 
 impl Report {
     /// An attack that failed with this SQLSTATE.
     pub fn refused(code: &str) -> Report {
-        Report { found: BTreeMap::from([("at once".to_owned(), code.to_owned())]), findings: Vec::new() }
+        Report { found: BTreeMap::from([("at once".to_owned(), code.to_owned())]), ..Report::default() }
     }
 
     /// Asks every level, in a transaction that the attack was made in or after.
@@ -47,6 +49,36 @@ impl Report {
         if !found.is_empty() {
             self.found.insert(level.to_owned(), brief(&found).join("; "));
         }
+    }
+
+    /// Asks the program, which has a connection of its own, of an attack that is
+    /// committed in `database`, with what was kept of the scene before.
+    pub fn audit(&mut self, scene: &Scene, database: &str) {
+        let output = Command::new(program("ets"))
+            .env_clear()
+            .envs(scene.environment(database))
+            .args(["audit", "--json", "--trust"])
+            .arg(scene.trust_file())
+            .output()
+            .expect("ets runs");
+        let said = String::from_utf8(output.stdout).expect("UTF-8");
+        let code = output.status.code().expect("an exit code");
+        let Ok(report) = serde_json::from_str::<serde_json::Value>(&said) else {
+            // It could not read what it asked for, and says so.
+            assert_eq!((code, said.as_str()), (2, ""), "{}", String::from_utf8_lossy(&output.stderr));
+            return self.add("ets audit", BTreeSet::from(["cannot be read".to_owned()]));
+        };
+        let mut found = BTreeSet::new();
+        for finding in report["findings"].as_array().expect("findings") {
+            let text = |name: &str| finding[name].as_str();
+            let id = text("event_id").and_then(|id| id.parse().ok());
+            let place = place_of(scene, id, text("domain"), text("stream"), finding["sequence"].as_i64());
+            let (class, check) = (text("class").unwrap_or_default(), text("check").unwrap_or_default());
+            found.insert(format!("{class} {check} {place}").trim_end().to_owned());
+            self.audited.insert(place);
+        }
+        assert_eq!(code == 0, found.is_empty(), "{report}");
+        self.add("ets audit", found);
     }
 
     /// Runs a check and reads its findings.
@@ -108,12 +140,19 @@ fn everywhere(found: BTreeSet<String>, count: usize) -> BTreeSet<String> {
 
 /// Where a finding says it is: the event as it was called before the attack.
 fn place(scene: &Scene, row: &Row) -> String {
-    let id: Option<Uuid> = row.get(5);
+    place_of(scene, row.get(5), row.get(2), row.get(3), row.get(4))
+}
+
+fn place_of(
+    scene: &Scene,
+    id: Option<Uuid>,
+    domain: Option<&str>,
+    stream: Option<&str>,
+    sequence: Option<i64>,
+) -> String {
     if let Some(place) = id.and_then(|id| scene.place_of(id)) {
         return place.to_owned();
     }
-    let (domain, stream, sequence): (Option<&str>, Option<&str>, Option<i64>) =
-        (row.get(2), row.get(3), row.get(4));
     let mut place = domain.unwrap_or_default().to_owned();
     if let Some(stream) = stream {
         place += &format!("/{stream}");

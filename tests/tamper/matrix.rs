@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// Where an attack can be found, in the order of the file and of the documentation.
-pub const LEVELS: [&str; 8] = [
+pub const LEVELS: [&str; 9] = [
     "at once",
     "next insert",
     "next seal",
@@ -13,6 +13,7 @@ pub const LEVELS: [&str; 8] = [
     "verify",
     "replay",
     "outside checkpoint",
+    "ets audit",
 ];
 
 /// What the file says before its first group.

@@ -11,6 +11,8 @@ use postgres::Client;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::DISARM;
+
 /// What attacks need: `attack.forge` and the like.
 const ATTACKER: &str = include_str!("attacker.sql");
 
@@ -99,6 +101,44 @@ impl<'c> Scene<'c> {
     /// A superuser's session that has seen nothing yet.
     pub fn connect(&self) -> Client {
         self.cluster.connect(&self.database)
+    }
+
+    /// The variables by which programs find `database`.
+    pub fn environment(&self, database: &str) -> [(&'static str, String); 5] {
+        self.cluster.environment(database)
+    }
+
+    /// The name of its database.
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+
+    /// A copy that takes itself for the original, for an attack that is committed;
+    /// [`Scene::drop_copy`] ends it. Nobody may be connected to the scene.
+    pub fn copy(&self) -> (String, Client) {
+        let copy = format!("{}_attacked", self.database);
+        let sql = format!("CREATE DATABASE {copy} TEMPLATE {}", self.database);
+        let mut server = self.cluster.connect("postgres");
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        // A session that has just ended may be there for a moment still.
+        while let Err(error) = server.batch_execute(&sql) {
+            assert!(std::time::Instant::now() < deadline, "{error:?}");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        let mut client = self.cluster.connect(&copy);
+        client
+            .batch_execute(&format!(
+                "{DISARM}; UPDATE ets.seal_position SET database_oid = (SELECT oid FROM pg_database WHERE datname = '{copy}');
+                 UPDATE ets.ledger SET database_oid = (SELECT oid FROM pg_database WHERE datname = '{copy}'); SELECT ets.arm()"
+            ))
+            .expect("a superuser can");
+        (copy, client)
+    }
+
+    /// Removes a copy, to which nobody is connected any more but whom the server throws out.
+    pub fn drop_copy(&self, copy: &str) {
+        let sql = format!("DROP DATABASE {copy} WITH (FORCE)");
+        self.cluster.connect("postgres").batch_execute(&sql).expect("the copy is ours");
     }
 
     /// What the server was told of the events, by id.
