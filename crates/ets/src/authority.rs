@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::sign::element;
-use crate::{keys, output};
+use crate::{keys, output, passphrase};
 
 /// Sign what changes a ledger's registry, where the root key is kept off the server.
 ///
@@ -48,6 +48,8 @@ struct FirstArguments {
     /// The file of the root's secret key
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
+    #[command(flatten)]
+    passphrase: passphrase::Source,
     /// Sign without asking
     #[arg(long)]
     yes: bool,
@@ -62,6 +64,8 @@ struct SignArguments {
     /// The file of the secret key of root, or of a delegate
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
+    #[command(flatten)]
+    passphrase: passphrase::Source,
     /// Sign without asking
     #[arg(long)]
     yes: bool,
@@ -76,6 +80,8 @@ struct PossessionArguments {
     /// The file of the new key's secret
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
+    #[command(flatten)]
+    passphrase: passphrase::Source,
     /// The ledger's id, as ets.trust_root() has it
     #[arg(long, value_name = "UUID")]
     ledger_id: Uuid,
@@ -102,7 +108,7 @@ fn sign_first(arguments: &FirstArguments) -> Result<u8, String> {
     let root = TrustFile::parse(&text)
         .map_err(|error| format!("{} is no trust root: {error}", arguments.trust_root.display()))?
         .trust_root;
-    let key = keys::read_secret(&arguments.key)?;
+    let key = keys::read_secret(&arguments.key, &arguments.passphrase)?;
     if key.public_key() != root.root_public_key {
         return Err(format!(
             "the ledger's root key is {}, this one is {}",
@@ -145,13 +151,13 @@ fn sign_request(arguments: &SignArguments) -> Result<u8, String> {
     if event_hash(canonical.canonical().as_bytes(), &previous_hash) != asked {
         return Err(wrong("current_hash is not the hash of payload and previous_hash: do not sign it"));
     }
-    sign(&keys::read_secret(&arguments.key)?, payload, &previous_hash, arguments.yes)
+    sign(&keys::read_secret(&arguments.key, &arguments.passphrase)?, payload, &previous_hash, arguments.yes)
 }
 
 fn prove_possession(arguments: &PossessionArguments) -> Result<u8, String> {
     let bytes = from_hex::<32>(&arguments.old).map_err(|error| format!("--old is {error}"))?;
     let old = PublicKey::from_bytes(&bytes).map_err(|error| format!("--old is {error}"))?;
-    let key = keys::read_secret(&arguments.key)?;
+    let key = keys::read_secret(&arguments.key, &arguments.passphrase)?;
     let proof =
         key.sign(&key_possession_hash(&arguments.ledger_id, old.as_bytes(), key.public_key().as_bytes()));
     output::line(&json!({"proof": proof, "public_key": key.public_key().to_string()}).to_string())?;

@@ -12,7 +12,7 @@ use postgres::{Client, Row};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::{database, keys, output};
+use crate::{database, keys, output, passphrase};
 
 /// ET005: somebody else was faster.
 const HEAD_MOVED: &str = "ET005";
@@ -77,6 +77,8 @@ pub struct AppendArguments {
     /// The file of the secret key
     #[arg(long, value_name = "FILE", required_unless_present = "signed", conflicts_with = "signed")]
     key: Option<PathBuf>,
+    #[command(flatten)]
+    passphrase: passphrase::Source,
     /// The schema that the payloads are appended under
     #[arg(long, value_name = "NAME/1.0.0", required_unless_present = "signed", conflicts_with = "signed")]
     schema_version: Option<SchemaVersion>,
@@ -151,7 +153,7 @@ pub fn append(arguments: &AppendArguments) -> Result<u8, String> {
         .into_iter()
         .map(|(index, line)| Ok((index + 1, parse(line, &arguments.file, index + 1)?)))
         .collect::<Result<_, String>>()?;
-    let key = keys::read_secret(key)?;
+    let key = keys::read_secret(key, &arguments.passphrase)?;
     let mut client = arguments.database.connect()?;
     for (number, payload) in &payloads {
         let event = Signed { key: &key, payload, schema_version, event_id: arguments.event_id };

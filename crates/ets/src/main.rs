@@ -7,6 +7,7 @@ mod database;
 mod keys;
 mod ledger;
 mod output;
+mod passphrase;
 mod sign;
 mod verify;
 

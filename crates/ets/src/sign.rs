@@ -7,7 +7,7 @@ use ets_core::hash::{Digest, event_hash};
 use ets_core::key::SecretKey;
 use ets_core::name::SchemaVersion;
 
-use crate::{keys, output};
+use crate::{keys, output, passphrase};
 
 /// Sign a payload for a place in a stream.
 ///
@@ -23,6 +23,8 @@ pub struct Arguments {
     /// The file of the secret key
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
+    #[command(flatten)]
+    passphrase: passphrase::Source,
     /// The schema that the payload is appended under
     #[arg(long, value_name = "NAME/1.0.0")]
     schema_version: String,
@@ -46,7 +48,7 @@ pub fn run(arguments: &Arguments) -> Result<u8, String> {
     let text = output::read_text(&arguments.payload, 4 * Limits::CEILING.max_bytes)?;
     let payload = Payload::parse(&text, &Limits::CEILING)
         .map_err(|error| format!("{}: {error}", arguments.payload.display()))?;
-    let key = keys::read_secret(&arguments.key)?;
+    let key = keys::read_secret(&arguments.key, &arguments.passphrase)?;
     output::line(&element(&key, &payload, &schema_version, &previous_hash))?;
     Ok(0)
 }
