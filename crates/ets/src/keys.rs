@@ -34,7 +34,7 @@ pub struct KeygenArguments {
     #[arg(long)]
     encrypt: bool,
     #[command(flatten)]
-    passphrase: passphrase::Source,
+    passphrase: passphrase::PassphraseArguments,
     /// The file to write; it must not exist
     #[arg(value_name = "FILE")]
     file: PathBuf,
@@ -49,7 +49,7 @@ pub struct KeygenArguments {
 Exits with 0, or with 2 if it is no key.")]
 pub struct KeyIdArguments {
     #[command(flatten)]
-    passphrase: passphrase::Source,
+    passphrase: passphrase::PassphraseArguments,
     /// A public key in hex, or the file of a secret key
     #[arg(value_name = "HEX|FILE")]
     key: String,
@@ -98,7 +98,7 @@ pub fn key_id(arguments: &KeyIdArguments) -> Result<u8, String> {
 /// # Errors
 /// A message for the user, if it cannot be read, holds no Ed25519 key or does not open
 /// with the passphrase.
-pub fn read_secret(path: &Path, source: &passphrase::Source) -> Result<SecretKey, String> {
+pub fn read_secret(path: &Path, source: &passphrase::PassphraseArguments) -> Result<SecretKey, String> {
     let text = Zeroizing::new(output::read_text(path, MAX_KEY_BYTES)?);
     let key = if passphrase::is_encrypted(&text) {
         let words = source.read(path, false)?;

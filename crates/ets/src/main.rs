@@ -9,6 +9,7 @@ mod ledger;
 mod output;
 mod passphrase;
 mod sign;
+mod signer;
 mod verify;
 
 use std::process::ExitCode;

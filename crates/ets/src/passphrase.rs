@@ -22,13 +22,13 @@ const MAX_PASSPHRASE_BYTES: usize = 4096;
 
 /// Where the passphrase of a key comes from, if it has one.
 #[derive(clap::Args)]
-pub struct Source {
+pub struct PassphraseArguments {
     /// The passphrase is the first line of this file; else it is in ETS_PASSPHRASE, or asked for
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
 }
 
-impl Source {
+impl PassphraseArguments {
     /// The passphrase of the key in `path`; `twice` asks for it again, where it is new.
     ///
     /// # Errors

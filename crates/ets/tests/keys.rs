@@ -126,3 +126,39 @@ fn an_existing_key_is_kept_before_anybody_is_asked() {
     refused(&ets(&["keygen", "--encrypt", &key], None), "exists");
     assert_eq!(fs::read_to_string(&key).unwrap(), "mine");
 }
+
+const HEAD: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+/// `ets sign` by a shell command.
+fn sign_with(folder: &Folder, command: &str, public_key: &str) -> Output {
+    let payload = folder.write("payload.json", "{\"a\":1}");
+    let by = ["--signer", command, "--public-key", public_key, "--signer-timeout", "2"];
+    let what = ["sign", "--schema-version", "order/1.0.0", "--previous-hash", HEAD, &payload];
+    ets(&[&what[..], &by].concat(), None)
+}
+
+#[test]
+fn a_program_signs_and_its_answer_is_verified() {
+    let folder = Folder::new("signer");
+    let (key, other) = (folder.file("key.pem"), folder.file("other.pem"));
+    let made = String::from_utf8(ets(&["keygen", &key], None).stdout).unwrap();
+    assert!(ets(&["keygen", &other], None).status.success());
+    let public = made.rsplit('"').nth(1).unwrap();
+    let message = folder.file("message");
+    let by = |key: &str| {
+        format!("cat > '{message}' && openssl pkeyutl -sign -rawin -inkey '{key}' -in '{message}'")
+    };
+    let signed = sign_with(&folder, &by(&key), public);
+    assert!(signed.status.success(), "{}", String::from_utf8_lossy(&signed.stderr));
+    assert_eq!(fs::metadata(&message).unwrap().len(), 32);
+    let payload = folder.file("payload.json");
+    let by_key = ["--key", &key, "--schema-version", "order/1.0.0", "--previous-hash", HEAD, &payload];
+    assert_eq!(ets(&[&["sign"][..], &by_key].concat(), None).stdout, signed.stdout);
+
+    refused(&sign_with(&folder, &by(&other), public), "is no signature of --public-key");
+    refused(&sign_with(&folder, "head -c 63 /dev/zero", public), "answered 63 bytes");
+    refused(&sign_with(&folder, "cat /dev/zero", public), "more than the 64 bytes");
+    refused(&sign_with(&folder, "exit 3", public), "answered 0 bytes");
+    refused(&sign_with(&folder, "exec sleep 30", public), "no answer within 2 s");
+    refused(&sign_with(&folder, "true", "abc"), "--public-key is");
+}
