@@ -64,6 +64,9 @@ struct SignArguments {
     /// Sign without asking
     #[arg(long)]
     yes: bool,
+    /// The registry's head as you know it, 64 lowercase hex digits: a change after another is not signed
+    #[arg(long, value_name = "HASH")]
+    after: Option<String>,
     /// The DETAIL of the refusal with ET015; `-` is standard input
     #[arg(value_name = "FILE")]
     request: PathBuf,
@@ -139,6 +142,12 @@ fn sign_request(arguments: &SignArguments) -> Result<u8, String> {
         return Err(wrong("the payload names another schema_version"));
     }
     let (previous_hash, asked) = (hash("previous_hash")?, hash("current_hash")?);
+    if let Some(text) = &arguments.after {
+        let after: Digest = text.parse().map_err(|error| format!("--after is {error}"))?;
+        if after != previous_hash {
+            return Err(wrong(&format!("it comes after {previous_hash}, not after {after}: do not sign it")));
+        }
+    }
     let canonical = canonical(payload.clone())?;
     if event_hash(canonical.canonical().as_bytes(), &previous_hash) != asked {
         return Err(wrong("current_hash is not the hash of payload and previous_hash: do not sign it"));

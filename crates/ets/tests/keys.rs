@@ -162,3 +162,22 @@ fn a_program_signs_and_its_answer_is_verified() {
     refused(&sign_with(&folder, "exec sleep 30", public), "no answer within 2 s");
     refused(&sign_with(&folder, "true", "abc"), "--public-key is");
 }
+
+#[test]
+fn the_authority_signs_only_after_the_head_that_it_knows() {
+    let folder = Folder::new("after");
+    let key = folder.file("root.pem");
+    assert!(ets(&["keygen", &key], None).status.success());
+    let payload = "{\"schema_version\":\"ets.domain/1.0.0\"}";
+    let hash = ets_core::hash::event_hash(payload.as_bytes(), &HEAD.parse().unwrap());
+    let request = format!(
+        "{{\"payload\":{payload},\"schema_version\":\"ets.domain/1.0.0\",\"previous_hash\":\"{HEAD}\",\"current_hash\":\"{hash}\"}}"
+    );
+    let request = folder.write("request.json", &request);
+    let sign =
+        |after: &str| ets(&["authority", "sign", "--yes", "--key", &key, "--after", after, &request], None);
+    let signed = sign(HEAD);
+    assert!(signed.status.success(), "{}", String::from_utf8_lossy(&signed.stderr));
+    refused(&sign(&"0".repeat(64)), "do not sign it");
+    refused(&sign("abc"), "--after is");
+}
