@@ -6,14 +6,15 @@ use std::path::PathBuf;
 
 use ets_core::canonical::{Limits, Payload, parse_json};
 use ets_core::hash::{Digest, SPECIFICATION_VERSION, event_hash, from_hex, genesis_hash};
-use ets_core::key::{ALGORITHM, PublicKey, SecretKey, key_possession_hash};
+use ets_core::key::{ALGORITHM, PublicKey, key_possession_hash};
 use ets_core::name::{DomainName, SchemaVersion, StreamName};
 use ets_core::trust::TrustFile;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::output;
 use crate::sign::element;
-use crate::{keys, output};
+use crate::signer::{self, Signer};
 
 /// Sign what changes a ledger's registry, where the root key is kept off the server.
 ///
@@ -45,9 +46,8 @@ enum Command {
 /// Sign the first event of a ledger: its id, its name, its root key and its server's.
 #[derive(clap::Args)]
 struct FirstArguments {
-    /// The file of the root's secret key
-    #[arg(long, value_name = "FILE")]
-    key: PathBuf,
+    #[command(flatten)]
+    signer: signer::SignerArguments,
     /// Sign without asking
     #[arg(long)]
     yes: bool,
@@ -59,12 +59,14 @@ struct FirstArguments {
 /// Sign the change that a registry function asked for.
 #[derive(clap::Args)]
 struct SignArguments {
-    /// The file of the secret key of root, or of a delegate
-    #[arg(long, value_name = "FILE")]
-    key: PathBuf,
+    #[command(flatten)]
+    signer: signer::SignerArguments,
     /// Sign without asking
     #[arg(long)]
     yes: bool,
+    /// The registry's head as you know it, 64 lowercase hex digits: a change after another is not signed
+    #[arg(long, value_name = "HASH")]
+    after: Option<String>,
     /// The DETAIL of the refusal with ET015; `-` is standard input
     #[arg(value_name = "FILE")]
     request: PathBuf,
@@ -73,9 +75,8 @@ struct SignArguments {
 /// Show that the holder of a new key takes over from an old one: the `proof` of ets.rotate_key.
 #[derive(clap::Args)]
 struct PossessionArguments {
-    /// The file of the new key's secret
-    #[arg(long, value_name = "FILE")]
-    key: PathBuf,
+    #[command(flatten)]
+    signer: signer::SignerArguments,
     /// The ledger's id, as ets.trust_root() has it
     #[arg(long, value_name = "UUID")]
     ledger_id: Uuid,
@@ -102,7 +103,7 @@ fn sign_first(arguments: &FirstArguments) -> Result<u8, String> {
     let root = TrustFile::parse(&text)
         .map_err(|error| format!("{} is no trust root: {error}", arguments.trust_root.display()))?
         .trust_root;
-    let key = keys::read_secret(&arguments.key)?;
+    let key = arguments.signer.open()?;
     if key.public_key() != root.root_public_key {
         return Err(format!(
             "the ledger's root key is {}, this one is {}",
@@ -141,25 +142,31 @@ fn sign_request(arguments: &SignArguments) -> Result<u8, String> {
         return Err(wrong("the payload names another schema_version"));
     }
     let (previous_hash, asked) = (hash("previous_hash")?, hash("current_hash")?);
+    if let Some(text) = &arguments.after {
+        let after: Digest = text.parse().map_err(|error| format!("--after is {error}"))?;
+        if after != previous_hash {
+            return Err(wrong(&format!("it comes after {previous_hash}, not after {after}: do not sign it")));
+        }
+    }
     let canonical = canonical(payload.clone())?;
     if event_hash(canonical.canonical().as_bytes(), &previous_hash) != asked {
         return Err(wrong("current_hash is not the hash of payload and previous_hash: do not sign it"));
     }
-    sign(&keys::read_secret(&arguments.key)?, payload, &previous_hash, arguments.yes)
+    sign(&arguments.signer.open()?, payload, &previous_hash, arguments.yes)
 }
 
 fn prove_possession(arguments: &PossessionArguments) -> Result<u8, String> {
     let bytes = from_hex::<32>(&arguments.old).map_err(|error| format!("--old is {error}"))?;
     let old = PublicKey::from_bytes(&bytes).map_err(|error| format!("--old is {error}"))?;
-    let key = keys::read_secret(&arguments.key)?;
+    let key = arguments.signer.open()?;
     let proof =
-        key.sign(&key_possession_hash(&arguments.ledger_id, old.as_bytes(), key.public_key().as_bytes()));
+        key.sign(&key_possession_hash(&arguments.ledger_id, old.as_bytes(), key.public_key().as_bytes()))?;
     output::line(&json!({"proof": proof, "public_key": key.public_key().to_string()}).to_string())?;
     Ok(0)
 }
 
 /// Shows, asks, signs and prints.
-fn sign(key: &SecretKey, payload: Value, previous_hash: &Digest, yes: bool) -> Result<u8, String> {
+fn sign(key: &Signer, payload: Value, previous_hash: &Digest, yes: bool) -> Result<u8, String> {
     let kind = payload["schema_version"].as_str().unwrap_or_default();
     let schema_version: SchemaVersion = kind.parse().map_err(|error| format!("schema_version: {error}"))?;
     if !kind.starts_with("ets.") {
@@ -170,7 +177,7 @@ fn sign(key: &SecretKey, payload: Value, previous_hash: &Digest, yes: bool) -> R
     if !yes {
         confirm()?;
     }
-    output::line(&element(key, &canonical(payload)?, &schema_version, previous_hash))?;
+    output::line(&element(key, &canonical(payload)?, &schema_version, previous_hash)?)?;
     Ok(0)
 }
 

@@ -38,12 +38,15 @@ pub fn connect(dsn: &str) -> Result<Client, String> {
     config.connect(NoTls).map_err(|error| format!("cannot connect: {}", message(&error)))
 }
 
-/// What the server said, or the driver where the server said nothing.
+/// What the server said, with detail and hint on lines of their own, or the driver
+/// where the server said nothing.
 pub fn message(error: &postgres::Error) -> String {
     match error.as_db_error() {
         Some(refused) => {
-            let hint = refused.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
-            format!("{} {}{hint}", refused.code().code(), refused.message())
+            let more =
+                |name, text: Option<&str>| text.map(|text| format!("\n{name}: {text}")).unwrap_or_default();
+            let (detail, hint) = (more("detail", refused.detail()), more("hint", refused.hint()));
+            format!("{} {}{detail}{hint}", refused.code().code(), refused.message())
         }
         None => std::error::Error::source(error)
             .map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}")),

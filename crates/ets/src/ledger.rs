@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use ets_core::canonical::{Limits, Payload};
 use ets_core::event::Event;
 use ets_core::hash::{Digest, event_hash};
-use ets_core::key::SecretKey;
 use ets_core::name::SchemaVersion;
 use postgres::{Client, Row};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::{database, keys, output};
+use crate::signer::{self, Signer};
+use crate::{database, output};
 
 /// ET005: somebody else was faster.
 const HEAD_MOVED: &str = "ET005";
@@ -74,9 +74,8 @@ already is answered, not appended twice (the role must be allowed to read it).")
 pub struct AppendArguments {
     #[command(flatten)]
     database: Database,
-    /// The file of the secret key
-    #[arg(long, value_name = "FILE", required_unless_present = "signed", conflicts_with = "signed")]
-    key: Option<PathBuf>,
+    #[command(flatten)]
+    signer: signer::SignerArguments,
     /// The schema that the payloads are appended under
     #[arg(long, value_name = "NAME/1.0.0", required_unless_present = "signed", conflicts_with = "signed")]
     schema_version: Option<SchemaVersion>,
@@ -90,7 +89,7 @@ pub struct AppendArguments {
     #[arg(long, value_name = "TIMES", default_value_t = 10)]
     retries: u32,
     /// The file holds signed events, one JSON object a line; they are appended all or none
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["key", "signer"])]
     signed: bool,
     /// The file; `-` is standard input
     #[arg(value_name = "FILE")]
@@ -139,7 +138,7 @@ pub fn prepare(arguments: &PrepareArguments) -> Result<u8, String> {
 /// the server said, or that it does not fit what was sent.
 pub fn append(arguments: &AppendArguments) -> Result<u8, String> {
     let text = read(&arguments.file)?;
-    let (Some(key), Some(schema_version)) = (&arguments.key, &arguments.schema_version) else {
+    let Some(schema_version) = &arguments.schema_version else {
         return append_signed(&mut arguments.database.connect()?, &text);
     };
     let numbered: Vec<(usize, &str)> = match arguments.lines {
@@ -151,7 +150,7 @@ pub fn append(arguments: &AppendArguments) -> Result<u8, String> {
         .into_iter()
         .map(|(index, line)| Ok((index + 1, parse(line, &arguments.file, index + 1)?)))
         .collect::<Result<_, String>>()?;
-    let key = keys::read_secret(key)?;
+    let key = arguments.signer.open()?;
     let mut client = arguments.database.connect()?;
     for (number, payload) in &payloads {
         let event = Signed { key: &key, payload, schema_version, event_id: arguments.event_id };
@@ -167,7 +166,7 @@ pub fn append(arguments: &AppendArguments) -> Result<u8, String> {
 
 /// An event to be signed for whatever head its stream has.
 struct Signed<'a> {
-    key: &'a SecretKey,
+    key: &'a Signer,
     payload: &'a Payload,
     schema_version: &'a SchemaVersion,
     event_id: Option<Uuid>,
@@ -182,7 +181,7 @@ impl Signed<'_> {
         loop {
             let (previous, current) = place(client, self.payload, self.schema_version)?;
             let public_key = self.key.public_key();
-            let signature = self.key.sign(&current);
+            let signature = self.key.sign(&current)?;
             let appended = client.query_one(
                 sql,
                 &[

@@ -8,7 +8,9 @@ mod database;
 mod keys;
 mod ledger;
 mod output;
+mod passphrase;
 mod sign;
+mod signer;
 mod verify;
 
 use std::process::ExitCode;

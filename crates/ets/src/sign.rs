@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use ets_core::canonical::{Limits, Payload};
 use ets_core::hash::{Digest, event_hash};
-use ets_core::key::SecretKey;
 use ets_core::name::SchemaVersion;
 
-use crate::{keys, output};
+use crate::output;
+use crate::signer::{self, Signer};
 
 /// Sign a payload for a place in a stream.
 ///
@@ -20,9 +20,8 @@ use crate::{keys, output};
 Example:
   ets sign --key me.pem --schema-version order/1.0.0 --previous-hash 9ee49d… order.json")]
 pub struct Arguments {
-    /// The file of the secret key
-    #[arg(long, value_name = "FILE")]
-    key: PathBuf,
+    #[command(flatten)]
+    signer: signer::SignerArguments,
     /// The schema that the payload is appended under
     #[arg(long, value_name = "NAME/1.0.0")]
     schema_version: String,
@@ -46,22 +45,25 @@ pub fn run(arguments: &Arguments) -> Result<u8, String> {
     let text = output::read_text(&arguments.payload, 4 * Limits::CEILING.max_bytes)?;
     let payload = Payload::parse(&text, &Limits::CEILING)
         .map_err(|error| format!("{}: {error}", arguments.payload.display()))?;
-    let key = keys::read_secret(&arguments.key)?;
-    output::line(&element(&key, &payload, &schema_version, &previous_hash))?;
+    let key = arguments.signer.open()?;
+    output::line(&element(&key, &payload, &schema_version, &previous_hash)?)?;
     Ok(0)
 }
 
 /// An event signed with `key`, as `ets.append_batch` takes it.
+///
+/// # Errors
+/// A message for the user, if the signer gives no signature.
 pub fn element(
-    key: &SecretKey,
+    key: &Signer,
     payload: &Payload,
     schema_version: &SchemaVersion,
     previous_hash: &Digest,
-) -> String {
-    let signature = key.sign(&event_hash(payload.canonical().as_bytes(), previous_hash));
-    format!(
+) -> Result<String, String> {
+    let signature = key.sign(&event_hash(payload.canonical().as_bytes(), previous_hash))?;
+    Ok(format!(
         "{{\"payload\":{},\"previous_hash\":\"{previous_hash}\",\"public_key\":\"{}\",\"schema_version\":\"{schema_version}\",\"signature\":\"{signature}\"}}",
         payload.canonical(),
         key.public_key(),
-    )
+    ))
 }
