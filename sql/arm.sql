@@ -232,6 +232,8 @@ CREATE OR REPLACE VIEW ets.status AS
      WHERE verdict IS NOT NULL AND domain IS NULL
        AND (NOT incremental OR cycle_started_at IS NOT NULL AND scan_position IS NULL)
      GROUP BY check_name
+  ), anchored AS (
+    SELECT coalesce(pg_catalog.max(checkpoint_id), 0) AS checkpoint_id FROM ets.anchor WHERE state = 'confirmed'
   ), begun AS (
     SELECT coalesce((SELECT created_at FROM last), (SELECT pg_catalog.min(last_timestamp) FROM ets.stream_head)) AS since
   )
@@ -349,11 +351,27 @@ CREATE OR REPLACE VIEW ets.status AS
         ) AS places
     ) AS moved
    UNION ALL
-  -- Checkpoints are anchored by whoever keeps their notes: nothing in here knows of it.
+  -- A tree only grows: what anchors a checkpoint anchors those before it.
   SELECT 'unanchored checkpoints', CASE pg_catalog.count(*) WHEN 0 THEN 'ok' ELSE 'warning' END, pg_catalog.count(*)::text,
          CASE WHEN pg_catalog.count(*) > 0
-              THEN 'what was sealed is proven only against checkpoints kept elsewhere: keep ets.checkpoint_note of each domain' END
-    FROM ets.checkpoint
+              THEN 'what was sealed since is proven only against checkpoints kept elsewhere: ets anchor publishes them' END
+    FROM ets.checkpoint, anchored
+   WHERE checkpoint.checkpoint_id > anchored.checkpoint_id
+   UNION ALL
+  SELECT 'anchor lag',
+         CASE WHEN anchored.checkpoint_id > 0 AND pg_catalog.min(checkpoint.created_at) < pg_catalog.now() - interval '1 day'
+              THEN 'overdue' ELSE 'ok' END,
+         CASE WHEN anchored.checkpoint_id = 0 THEN 'none yet'
+              ELSE coalesce(pg_catalog.date_trunc('second', pg_catalog.now() - pg_catalog.min(checkpoint.created_at))::text, '00:00:00') END,
+         'the age of the oldest checkpoint that no confirmed anchor covers; overdue after a day'
+    FROM anchored LEFT JOIN ets.checkpoint ON checkpoint.checkpoint_id > anchored.checkpoint_id
+   GROUP BY anchored.checkpoint_id
+   UNION ALL
+  SELECT 'failed anchors', CASE pg_catalog.count(*) WHEN 0 THEN 'ok' ELSE 'warning' END, pg_catalog.count(*)::text,
+         CASE WHEN pg_catalog.count(*) > 0
+              THEN 'SELECT * FROM ets.anchor WHERE state = ''failed'' says why; ets anchor tries again' END
+    FROM ets.anchor
+   WHERE state = 'failed'
    UNION ALL
   SELECT 'high water', CASE WHEN setting.directory IS NULL THEN 'warning' ELSE 'ok' END,
          coalesce(setting.directory, 'not written'),

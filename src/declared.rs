@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use crate::api::setup;
 
 /// The extension's functions, in the order of `lib.rs`.
-const FUNCTIONS: [&str; 16] = [
+const FUNCTIONS: [&str; 17] = [
     include_str!("../sql/functions/triggers.sql"),
     include_str!("../sql/functions/canonical.sql"),
     include_str!("../sql/functions/schema.sql"),
@@ -22,6 +22,7 @@ const FUNCTIONS: [&str; 16] = [
     include_str!("../sql/functions/schedule.sql"),
     include_str!("../sql/functions/replay.sql"),
     include_str!("../sql/functions/replica.sql"),
+    include_str!("../sql/functions/anchor.sql"),
     include_str!("../sql/functions/access.sql"),
     include_str!("../sql/functions/setup.sql"),
 ];

@@ -7,6 +7,7 @@
 #[cfg(not(panic = "unwind"))]
 compile_error!("a panic must unwind: aborting would take the whole cluster down");
 
+mod anchors;
 mod api;
 mod clock;
 mod conveyor;
@@ -56,7 +57,8 @@ pgrx::extension_sql_file!("../sql/functions/schedule.sql", name = "schedule", re
 pgrx::extension_sql_file!("../sql/functions/replay.sql", name = "replay", requires = ["schedule"]);
 pgrx::extension_sql_file!("../sql/functions/setup.sql", name = "setup", requires = ["replay"]);
 pgrx::extension_sql_file!("../sql/functions/replica.sql", name = "replica", requires = ["setup"]);
-pgrx::extension_sql_file!("../sql/functions/access.sql", name = "access", requires = ["replica"]);
+pgrx::extension_sql_file!("../sql/functions/anchor.sql", name = "anchor", requires = ["replica"]);
+pgrx::extension_sql_file!("../sql/functions/access.sql", name = "access", requires = ["anchor"]);
 pgrx::extension_sql_file!("../sql/privileges.sql", name = "privileges", finalize);
 
 /// Called when the library is loaded into a backend.

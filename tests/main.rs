@@ -2,6 +2,7 @@
 //! `scripts/private-pg cargo test -p ets-tests`.
 
 mod access;
+mod anchors;
 mod api_surface;
 mod append;
 mod audit;

@@ -313,10 +313,10 @@ fn arming_makes_the_tables_that_an_older_ledger_lacks() {
         &mut ledger.client,
         "DO $$ DECLARE t name; BEGIN FOR t IN SELECT evtname FROM pg_event_trigger LOOP
             EXECUTE format('ALTER EVENT TRIGGER %I DISABLE', t); END LOOP; END $$;
-         DROP VIEW ets.status, ets.open_findings; DROP TABLE ets.finding, ets.verification_run, ets.receiver;
+         DROP VIEW ets.status, ets.open_findings; DROP TABLE ets.finding, ets.verification_run, ets.receiver, ets.anchor;
          UPDATE ets.ledger SET layout_version = 1",
     );
-    assert_eq!(ledger.one::<i32>("SELECT layout_version FROM ets.ledger", &[]), 3, "tamper arms again");
+    assert_eq!(ledger.one::<i32>("SELECT layout_version FROM ets.ledger", &[]), 4, "tamper arms again");
     assert_eq!(ledger.findings(), Vec::<String>::new());
     refused(ledger.client.batch_execute("DELETE FROM ets.finding"), "ET009");
 }

@@ -22,21 +22,21 @@ CREATE FUNCTION ets.access_privileges() RETURNS TABLE (access text, privilege te
           ('auditor', 'EXECUTE', 'FUNCTION', '{.verify_ledger, .verify_replay, .verify_chain, .rebuild_merkle, .replay, .state_root, .export,
              .compare_roots, .event_document, .verify_event, .verify_document, .verify_bundle, .verify_checkpoint, .merkle_proof,
              .consistency_proof, .verify_inclusion, .verify_consistency, .proof_bundle, .stream_bundle, .checkpoint_note, .verifier_key,
-             .tlog_proof, .tile, .entry_bundle, .trust_root, .authority_at, .state, .leaf_hash, .meta_root, .canonicalize,
+             .tlog_proof, .tile, .entry_bundle, .verify_anchor, .trust_root, .authority_at, .state, .leaf_hash, .meta_root, .canonicalize,
              .canonicalize_text, .event_hash, .genesis_hash, .key_id, .verify_signature, .validate, .schema_diff}'),
           ('auditor', 'SELECT', 'TABLE', '{.ledger, .ledger_event, .stream_head, .domain, .schema_version, .signing_key, .authority_grant,
-             .merkle_leaf, .merkle_tile, .checkpoint, .domain_root, .seal_position, .verification_run, .finding, .receiver, .streams,
+             .merkle_leaf, .merkle_tile, .checkpoint, .domain_root, .seal_position, .verification_run, .finding, .receiver, .anchor, .streams,
              .open_findings, .status, .authority, .registry_history, .signatures}'),
           ('importer', 'USAGE', 'SCHEMA', '{""}'),
           ('importer', 'EXECUTE', 'FUNCTION', '{.import}'),
           ('importer', 'INSERT', 'TABLE', '{.import_lines}'),
           ('admin', 'USAGE', 'SCHEMA', '{""}'),
           ('admin', 'EXECUTE', 'FUNCTION', '{.create_domain, .register_schema, .retire_schema, .register_key, .rotate_key, .revoke_key,
-             .grant_authority, .revoke_authority, .seal, .schedule, .unschedule, .run_batch, .authority_at, .trust_root, .validate,
+             .grant_authority, .revoke_authority, .seal, .record_anchor, .verify_anchor, .schedule, .unschedule, .run_batch, .authority_at, .trust_root, .validate,
              .schema_diff, .access_privileges}'),
           ('admin', 'EXECUTE', 'PROCEDURE', '{.run_verification, .run_rebuild}'),
           ('admin', 'SELECT', 'TABLE', '{.ledger, .domain, .schema_version, .signing_key, .authority_grant, .local_key, .checkpoint, .domain_root,
-             .verification_run, .finding, .receiver, .streams, .open_findings, .status, .authority, .registry_history, .signatures}')
+             .verification_run, .finding, .receiver, .anchor, .streams, .open_findings, .status, .authority, .registry_history, .signatures}')
         ) AS given (access, privilege, kind, names)
        CROSS JOIN LATERAL pg_catalog.unnest(given.names::pg_catalog.text[]) AS name (suffix)
     ) AS list

@@ -2,6 +2,7 @@
 //! into ets-core or the gate, and answers; their declarations are in
 //! `sql/functions/`.
 
+pub mod anchor;
 pub mod append;
 pub mod bundle;
 pub mod canonical;

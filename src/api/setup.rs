@@ -24,10 +24,11 @@ crate::sql_functions! {
 
 /// The scripts that make the tables, in order: `ets.init` runs all, `ets.arm`
 /// those that a ledger of an earlier layout lacks. A released one is never edited.
-pub const LAYOUTS: [&str; 3] = [
+pub const LAYOUTS: [&str; 4] = [
     include_str!("../../sql/tables.sql"),
     include_str!("../../sql/tables_2.sql"),
     include_str!("../../sql/tables_3.sql"),
+    include_str!("../../sql/tables_4.sql"),
 ];
 
 fn init(call: &Call) -> Result<Value> {

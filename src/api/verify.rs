@@ -64,7 +64,8 @@ fn verify_chain(call: &Call) -> Result<Rows> {
     findings(call, &verification::stream(&domain, &stream)?)
 }
 
-fn checks(call: &Call, checks: &[Check]) -> Result<Rows> {
+/// Checks as rows of name, whether it passed, and detail.
+pub fn checks(call: &Call, checks: &[Check]) -> Result<Rows> {
     let mut rows = Rows::open(call)?;
     for check in checks {
         rows.put(&[

@@ -8,6 +8,7 @@
 //! works on a standby. Its statements run under the fixed search_path of the
 //! functions that call it.
 
+mod anchors;
 mod catalog;
 mod chains;
 mod checkpoints;

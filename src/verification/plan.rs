@@ -128,6 +128,7 @@ fn full(scope: &Scope, domain: Option<String>) -> Result<VecDeque<Task>> {
         tasks.extend(leaves);
         tasks.push_back(Task::Uniqueness { domain: domain.clone() });
         tasks.push_back(Task::Checkpoints { first: 1 });
+        tasks.push_back(Task::Anchors);
         tasks.push_back(Task::Guards);
         tasks.push_back(Task::Compromise { domain });
     } else {
@@ -176,6 +177,7 @@ fn incremental(
         tasks.extend(old_leaves);
         tasks.push_back(Task::Uniqueness { domain: domain.clone() });
         tasks.push_back(Task::Checkpoints { first: 1 });
+        tasks.push_back(Task::Anchors);
         tasks.push_back(Task::Guards);
         tasks.push_back(Task::Compromise { domain });
     } else {

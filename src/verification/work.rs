@@ -10,7 +10,9 @@ use uuid::Uuid;
 
 use super::chains::{self, Chains, Place};
 use super::trees::{self, Walked};
-use super::{Findings, catalog, checkpoints, compromise, guards, heads, ledger_id, projections, uniqueness};
+use super::{
+    Findings, anchors, catalog, checkpoints, compromise, guards, heads, ledger_id, projections, uniqueness,
+};
 use crate::error::Result;
 
 /// Something to verify. Kept in `ets.verification_run.tasks` while it waits.
@@ -56,6 +58,8 @@ pub enum Task {
     Projections,
     /// Checkpoints of the numbers from `first` on.
     Checkpoints { first: u64 },
+    /// The anchors of checkpoints, and their declarations.
+    Anchors,
     /// Events signed when their key may have been in other hands.
     Compromise { domain: Option<String> },
     /// The triggers, functions, views and indexes.
@@ -217,6 +221,7 @@ impl Work {
             }
             Task::Projections => projections::compare(&self.verified, findings),
             Task::Checkpoints { first } => checkpoints::verify(&self.verified, first, findings),
+            Task::Anchors => anchors::verify(findings),
             Task::Compromise { domain } => match &self.verified.registry {
                 Some(registry) => compromise::find(registry, domain.as_deref(), findings),
                 None => Ok(()),

@@ -1,0 +1,67 @@
+//! The anchors, each against its checkpoint and its declaration.
+
+use ets_core::anchor::ANCHORING;
+use ets_core::verify::{Finding, FindingClass};
+use uuid::Uuid;
+
+use super::chains::BATCH;
+use super::{Findings, finding};
+use crate::anchors::{self, Anchor};
+use crate::db::{self, View};
+use crate::error::Result;
+
+/// Verifies the anchors of all checkpoints, and that what was declared is there.
+pub fn verify(findings: &mut Findings) -> Result<()> {
+    if findings.is_full() || !anchors::exist()? {
+        return Ok(());
+    }
+    db::scan_while(
+        View::Query,
+        crate::select_anchors!("ORDER BY anchor.anchor_id USING OPERATOR(pg_catalog.<)"),
+        &[],
+        BATCH,
+        |row| {
+            let anchor = Anchor::of(row);
+            for check in anchor.checks()?.into_iter().filter(|check| check.passed == Some(false)) {
+                let event_id = anchor.declaration_id.map(Uuid::from_bytes);
+                let detail = format!(
+                    "anchor {} of checkpoint {}: {}",
+                    anchor.anchor_id, anchor.checkpoint_id, check.detail
+                );
+                findings.add(Finding { event_id, ..finding(FindingClass::Seal, check.name, detail) });
+            }
+            Ok(!findings.is_full())
+        },
+    )?;
+    undone(findings)
+}
+
+/// Declarations of anchors that no row names any more.
+fn undone(findings: &mut Findings) -> Result<()> {
+    db::scan_while(
+        View::Query,
+        "SELECT event.event_id, event.domain, event.stream, event.sequence,
+                event.payload OPERATOR(pg_catalog.->>) 'anchor_id'
+           FROM ets.ledger_event AS event
+          WHERE event.domain OPERATOR(pg_catalog.=) 'ets.audit' AND event.schema_version OPERATOR(pg_catalog.=) $1
+            AND NOT EXISTS (SELECT FROM ets.anchor AS anchor
+                             WHERE anchor.declaration_id OPERATOR(pg_catalog.=) event.event_id)
+          ORDER BY event.sequence USING OPERATOR(pg_catalog.<)",
+        &[ANCHORING.into()],
+        BATCH,
+        |row| {
+            let detail = format!(
+                "anchor {} is declared, but has no row in ets.anchor",
+                row.text(5).unwrap_or_default()
+            );
+            findings.add(Finding {
+                domain: row.text(2),
+                stream: row.text(3),
+                sequence: row.int(4),
+                event_id: row.uuid(1).map(Uuid::from_bytes),
+                ..finding(FindingClass::Seal, "anchor_declaration", detail)
+            });
+            Ok(!findings.is_full())
+        },
+    )
+}
