@@ -358,12 +358,12 @@ CREATE OR REPLACE VIEW ets.status AS
     FROM ets.checkpoint, anchored
    WHERE checkpoint.checkpoint_id > anchored.checkpoint_id
    UNION ALL
-  SELECT 'anchor lag',
+  SELECT 'anchor lag' AS item,
          CASE WHEN anchored.checkpoint_id > 0 AND pg_catalog.min(checkpoint.created_at) < pg_catalog.now() - interval '1 day'
-              THEN 'overdue' ELSE 'ok' END,
+              THEN 'overdue' ELSE 'ok' END AS state,
          CASE WHEN anchored.checkpoint_id = 0 THEN 'none yet'
-              ELSE coalesce(pg_catalog.date_trunc('second', pg_catalog.now() - pg_catalog.min(checkpoint.created_at))::text, '00:00:00') END,
-         'the age of the oldest checkpoint that no confirmed anchor covers; overdue after a day'
+              ELSE coalesce(pg_catalog.date_trunc('second', pg_catalog.now() - pg_catalog.min(checkpoint.created_at))::text, '00:00:00') END AS value,
+         'the age of the oldest checkpoint that no confirmed anchor covers; overdue after a day' AS detail
     FROM anchored LEFT JOIN ets.checkpoint ON checkpoint.checkpoint_id > anchored.checkpoint_id
    GROUP BY anchored.checkpoint_id
    UNION ALL

@@ -1,9 +1,13 @@
 //! Checkpoints published outside: what `ets.anchor` takes, and what verification
 //! says of it.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
 use ets_core::anchor::AnchorStatement;
 use ets_core::checkpoint::DomainRoot;
-use ets_tests::{Ledger, digest, order, refused, tamper};
+use ets_tests::{Ledger, digest, order, program, refused, tamper};
 use postgres::Client;
 
 const RECORD: &str = "SELECT ets.record_anchor($1, $2, $3, $4, $5, $6)";
@@ -200,4 +204,142 @@ fn whatever_is_changed_in_an_anchor_is_found() {
         let found: Vec<(String, String)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
         assert!(found.contains(&("seal".to_owned(), check.to_owned())), "{sql}: {found:?}");
     }
+}
+
+/// `ets anchor` with these arguments: its exit code and its lines.
+fn publish(ledger: &Ledger, arguments: &[&str]) -> (i32, Vec<serde_json::Value>, String) {
+    let output = Command::new(program("ets"))
+        .env_clear()
+        .envs(ledger.database.environment())
+        .env("PATH", std::env::var_os("PATH").expect("a PATH"))
+        .args(["anchor", "--json"])
+        .args(arguments)
+        .output()
+        .expect("ets runs");
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    let lines = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    (output.status.code().expect("an exit code"), lines, String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// A new folder; with `git`, a repository.
+fn folder(ledger: &Ledger, name: &str, is_git: bool) -> PathBuf {
+    let path = ets_tests::Cluster::shared().folder().join(format!("{}.{name}", ledger.database.name));
+    fs::create_dir(&path).expect("a new folder");
+    if is_git {
+        for arguments in [
+            &["init", "--quiet", "-b", "main"][..],
+            &["config", "user.name", "Anchors"],
+            &["config", "user.email", "anchors@test.example"],
+            &["commit", "--quiet", "--allow-empty", "-m", "Begin"],
+        ] {
+            git(&path, arguments);
+        }
+    }
+    path
+}
+
+fn git(path: &Path, arguments: &[&str]) -> String {
+    let output = Command::new("git").arg("-C").arg(path).args(arguments).output().expect("git runs");
+    assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+fn text_of(path: &Path) -> &str {
+    path.to_str().expect("a path of ours is UTF-8")
+}
+
+#[test]
+fn the_program_publishes_to_a_folder_and_a_repository_and_an_audit_compares() {
+    let mut ledger = Ledger::new();
+    let (files, repository) = (folder(&ledger, "files", false), folder(&ledger, "git", true));
+    let upstream = folder(&ledger, "upstream", false);
+    git(&upstream, &["init", "--quiet", "--bare", "-b", "main"]);
+    git(&repository, &["remote", "add", "origin", text_of(&upstream)]);
+    git(&repository, &["push", "--quiet", "-u", "origin", "main"]);
+    let places = ["--file", text_of(&files), "--git", text_of(&repository), "--push"];
+    assert_eq!(publish(&ledger, &places).0, 0, "nothing is sealed yet, and nothing is wrong");
+    ledger.append(&order("a", 1));
+    let checkpoint = ledger.seal();
+    let (code, lines, _) = publish(&ledger, &places);
+    let states: Vec<_> = lines.iter().map(|line| line["state"].as_str().expect("a state")).collect();
+    assert_eq!((code, states), (0, vec!["confirmed", "confirmed"]));
+
+    let text = statement(&mut ledger.client, checkpoint);
+    let file = format!("{}/{checkpoint}.json", ledger.id);
+    assert_eq!(fs::read_to_string(files.join(&file)).expect("the statement"), text);
+    assert_eq!(git(&upstream, &["show", &format!("main:{file}")]), text, "it was pushed");
+    let commit = git(&repository, &["rev-parse", "HEAD"]);
+    let sql = "SELECT convert_from(evidence, 'UTF8') FROM ets.anchor WHERE service LIKE 'git %'";
+    assert_eq!(ledger.one::<String>(sql, &[]), commit.trim());
+    let declared = "SELECT count(*) FROM ets.ledger_event WHERE schema_version = 'ets.anchoring/1.0.0'";
+    assert_eq!(ledger.one::<i64>(declared, &[]), 2);
+    // Once more changes nothing: no commit, no declaration.
+    assert_eq!(publish(&ledger, &places).0, 0);
+    assert_eq!(git(&repository, &["rev-parse", "HEAD"]), commit);
+    assert_eq!(ledger.one::<i64>(declared, &[]), 2);
+    ledger.seal();
+    assert_eq!(ledger.findings(), Vec::<String>::new());
+
+    let root: String = ledger.one("SELECT ets.trust_root()->>'root_public_key'", &[]);
+    let audit = |anchors: &Path| {
+        let mut command = Command::new(program("ets"));
+        command.env_clear().envs(ledger.database.environment());
+        command.args(["audit", "--json", "--root-key", &root, "--anchors", text_of(anchors)]);
+        let output = command.output().expect("ets runs");
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        (output.status.code(), report["trust"].as_str().map(str::to_owned))
+    };
+    for anchors in [&files, &repository] {
+        assert_eq!(audit(anchors), (Some(0), Some("ANCHORED".to_owned())));
+    }
+    // What was published is gone, or another: said, and the record stays.
+    fs::write(files.join(&file), text.replacen("\"tree_size\":1", "\"tree_size\":2", 1)).expect("a file");
+    let (code, lines, _) =
+        publish(&ledger, &["--file", text_of(&files), "--checkpoint", &checkpoint.to_string()]);
+    assert_eq!((code, lines[0]["state"].as_str()), (1, Some("gone")), "{lines:?}");
+    let state = "SELECT state FROM ets.anchor WHERE service LIKE 'file %'";
+    assert_eq!(ledger.one::<String>(state, &[]), "confirmed");
+}
+
+#[test]
+fn what_fails_is_recorded_and_tried_again() {
+    let (mut ledger, checkpoint) = sealed();
+    let repository = folder(&ledger, "git", true);
+    let place = ["--git", text_of(&repository), "--push"];
+    // There is no upstream.
+    let (code, lines, _) = publish(&ledger, &place);
+    assert_eq!((code, lines[0]["state"].as_str()), (1, Some("failed")), "{lines:?}");
+    let sql = "SELECT state || ' ' || attempts || ' ' || (reason LIKE 'git push failed%') FROM ets.anchor";
+    assert_eq!(ledger.one::<String>(sql, &[]), "failed 1 true");
+    let (code, lines, _) = publish(&ledger, &["--git", text_of(&repository)]);
+    assert_eq!((code, lines[0]["state"].as_str()), (0, Some("confirmed")), "{lines:?}");
+    assert_eq!(ledger.one::<String>("SELECT state || ' ' || attempts FROM ets.anchor", &[]), "confirmed 2");
+    // Another statement lies there already: never overwritten.
+    let files = folder(&ledger, "files", false);
+    let file = files.join(ledger.id.to_string()).join(format!("{checkpoint}.json"));
+    fs::create_dir(file.parent().expect("a folder")).expect("a folder");
+    fs::write(&file, "{}").expect("a file");
+    let (code, lines, _) = publish(&ledger, &["--file", text_of(&files)]);
+    assert_eq!((code, lines[0]["state"].as_str()), (1, Some("failed")));
+    assert_eq!(fs::read_to_string(&file).expect("the file"), "{}");
+    let next = "SELECT next_attempt IS NULL FROM ets.anchor WHERE service LIKE 'file %'";
+    assert!(ledger.one::<bool>(next, &[]), "trying again cannot help");
+    // Wrong usage, and a checkpoint that does not hash.
+    for (arguments, says) in [
+        (vec![], "--file or --git"),
+        (vec!["--file", "/nowhere"], "/nowhere"),
+        (vec!["--git", text_of(&files)], "git rev-parse failed"),
+        (vec!["--file", text_of(&files), "--checkpoint", "99"], "no checkpoint 99"),
+    ] {
+        let (code, lines, message) = publish(&ledger, &arguments);
+        assert_eq!((code, lines.len()), (2, 0), "{arguments:?}");
+        assert!(message.contains(says), "{message}");
+    }
+    tamper(
+        &mut ledger.client,
+        "UPDATE ets.domain_root SET tree_size = tree_size + 1 WHERE domain = 'orders'",
+    );
+    let (code, _, message) = publish(&ledger, &["--file", text_of(&files)]);
+    assert_eq!(code, 2);
+    assert!(message.contains("another MetaRoot"), "{message}");
 }

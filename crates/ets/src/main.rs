@@ -2,6 +2,7 @@
 //!
 //! It reads files and the command line; what is true is decided by `ets-core`.
 
+mod anchor;
 mod audit;
 mod authority;
 mod database;
@@ -30,6 +31,7 @@ struct Arguments {
 enum Command {
     Verify(verify::Arguments),
     Audit(audit::Arguments),
+    Anchor(anchor::Arguments),
     Keygen(keys::KeygenArguments),
     KeyId(keys::KeyIdArguments),
     Sign(sign::Arguments),
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
+        Command::Anchor(arguments) => anchor::run(&arguments),
         Command::Keygen(arguments) => keys::keygen(&arguments),
         Command::KeyId(arguments) => keys::key_id(&arguments),
         Command::Sign(arguments) => sign::run(&arguments),

@@ -113,10 +113,6 @@ impl Service for Folder {
         Ok(Outcome::Confirmed(Folder::relative(&outgoing.statement).into_bytes()))
     }
 
-    fn advance(&self, outgoing: &Outgoing, _: &[u8]) -> Result<Outcome, Failure> {
-        self.publish(outgoing)
-    }
-
     fn verify(&self, statement: &AnchorStatement, evidence: &[u8]) -> Result<String, String> {
         let relative = Folder::relative(statement);
         if evidence != relative.as_bytes() {

@@ -130,10 +130,6 @@ impl Service for Repository {
         Ok(Outcome::Confirmed(commit.into_bytes()))
     }
 
-    fn advance(&self, outgoing: &Outgoing, _: &[u8]) -> Result<Outcome, Failure> {
-        self.publish(outgoing)
-    }
-
     fn verify(&self, statement: &AnchorStatement, evidence: &[u8]) -> Result<String, String> {
         let commit = std::str::from_utf8(evidence).map_err(|_| "the evidence is no commit id")?;
         self.holds(commit, statement)?;

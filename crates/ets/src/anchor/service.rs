@@ -1,18 +1,17 @@
 //! What an anchoring service does with a checkpoint.
 
-/// A checkpoint as it goes out: the statement and each domain's signed note.
+/// A checkpoint as it goes out.
 pub struct Outgoing {
     /// What is published.
     pub statement: ets_core::anchor::AnchorStatement,
-    /// The notes of the domains that have one, in the order of their names' bytes.
-    pub notes: Vec<String>,
 }
 
 /// How far a publication came. The bytes are the evidence, kept as they are.
+///
+/// What a folder or a repository has, it has at once; a service whose proof comes
+/// later would be pending, which `ets.anchor` knows.
 #[derive(Debug)]
 pub enum Outcome {
-    /// Published; the proof comes later.
-    Pending(Vec<u8>),
     /// Published, and the evidence verified.
     Confirmed(Vec<u8>),
 }
@@ -44,8 +43,6 @@ pub trait Service {
     fn name(&self) -> String;
     /// Publishes; never `Confirmed` unless the evidence verified.
     fn publish(&self, outgoing: &Outgoing) -> Result<Outcome, Failure>;
-    /// Asks again for what was pending.
-    fn advance(&self, outgoing: &Outgoing, evidence: &[u8]) -> Result<Outcome, Failure>;
     /// Verifies kept evidence offline: what it proves, one line, or why not.
     fn verify(
         &self,
