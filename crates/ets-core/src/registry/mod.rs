@@ -11,7 +11,7 @@
 //! `current_hash` is the hash, and that the signature verifies.
 
 mod authority;
-mod builtin;
+pub(crate) mod builtin;
 mod compiled;
 mod denial;
 mod error;
