@@ -229,6 +229,13 @@ fn a_history_rewritten_with_the_servers_key_is_found_by_the_timer() {
     let published = auditor.audit(&["--anchors", &anchors]);
     assert!(published.findings().contains(&"seal kept_checkpoint orders".to_owned()));
     assert_eq!((published.code, &published.report["evidence"][0]["holds"]), (1, &Value::Bool(false)));
+    // What was kept since holds, though the ledger does not match.
+    let since = auditor.file("since");
+    fs::write(&since, statement(&mut client).to_jcs()).expect("a file");
+    let both = auditor.audit(&["--anchors", &since, "--anchors", &anchors]);
+    let holds: Vec<_> =
+        both.report["evidence"].as_array().expect("evidence").iter().map(|one| &one["holds"]).collect();
+    assert_eq!((both.code, holds), (1, vec![&Value::Bool(true), &Value::Bool(false)]));
 }
 
 #[test]

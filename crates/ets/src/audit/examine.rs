@@ -41,11 +41,20 @@ pub struct Findings {
     /// What the worst of them makes of the verdict.
     pub verdict: Verdict,
     said: HashSet<String>,
+    /// What was said of evidence that the ledger does not continue.
+    broken: Vec<String>,
 }
 
 impl Findings {
     fn new(limit: usize) -> Self {
-        Findings { rows: Vec::new(), count: 0, limit, verdict: Verdict::Match, said: HashSet::new() }
+        Findings {
+            rows: Vec::new(),
+            count: 0,
+            limit,
+            verdict: Verdict::Match,
+            said: HashSet::new(),
+            broken: Vec::new(),
+        }
     }
 
     fn add(&mut self, finding: Finding) {
@@ -57,6 +66,9 @@ impl Findings {
             return;
         }
         self.count += 1;
+        if finding.check == "kept_checkpoint" {
+            self.broken.push(finding.detail.clone());
+        }
         self.verdict = match (self.verdict, finding.class.verdict()) {
             (Verdict::Mismatch, _) | (_, Verdict::Mismatch) => Verdict::Mismatch,
             (Verdict::Match, other) => other,
@@ -218,26 +230,23 @@ pub fn examine(
     heads(server, ledger_id, &pass, &mut findings)?;
     tables(server, &verified, &mut findings)?;
 
-    let holds =
-        kept.iter()
-            .map(|kept| {
-                let is_there = kept.meta_root.is_none_or(|root| meta_roots.contains(&root.as_bytes()[..]));
-                if !is_there {
-                    findings.add(Finding::new(
-                        FindingClass::Seal,
-                        "kept_checkpoint",
-                        format!(
-                            "no checkpoint has the MetaRoot of {}: it went back, or was replaced",
-                            kept.source
-                        ),
-                    ));
-                }
-                let of_trees = findings.rows.iter().all(|finding| {
-                    finding.check != "kept_checkpoint" || !finding.detail.contains(&kept.source)
-                });
-                is_there && of_trees && findings.verdict != Verdict::Mismatch
-            })
-            .collect();
+    let holds = kept
+        .iter()
+        .map(|kept| {
+            let is_there = kept.meta_root.is_none_or(|root| meta_roots.contains(&root.as_bytes()[..]));
+            if !is_there {
+                findings.add(Finding::new(
+                    FindingClass::Seal,
+                    "kept_checkpoint",
+                    format!(
+                        "no checkpoint has the MetaRoot of {}: it went back, or was replaced",
+                        kept.source
+                    ),
+                ));
+            }
+            !findings.broken.iter().any(|said| said.contains(&kept.source))
+        })
+        .collect();
     let (events, streams, unsealed) = (pass.events, pass.ends.len() as u64, pass.unsealed);
     let ends = pass.unsealed_ends.into_iter().map(|((domain, stream), (sequence, current_hash))| Unsealed {
         domain,
