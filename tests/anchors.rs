@@ -343,3 +343,58 @@ fn what_fails_is_recorded_and_tried_again() {
     assert_eq!(code, 2);
     assert!(message.contains("another MetaRoot"), "{message}");
 }
+
+#[test]
+fn a_receiver_has_no_rows_of_anchors_and_no_findings_for_it() {
+    let (mut ledger, checkpoint) = sealed();
+    let text = statement(&mut ledger.client, checkpoint);
+    record(&mut ledger.client, checkpoint, "confirmed", &text, Some(b"proof"), None).expect("recorded");
+    ledger.append(&order("a", 2));
+    ledger.seal();
+    let first: String = ledger.one(
+        "SELECT ets.event_document(event_id)::text FROM ets.ledger_event WHERE domain = 'ets.registry' AND sequence = 1",
+        &[],
+    );
+    let export: String =
+        ledger.one("SELECT string_agg(line, E'\\n' ORDER BY line_number) FROM ets.export()", &[]);
+    let database = ets_tests::Cluster::shared().database();
+    let mut replica = database.connect();
+    replica.execute("SELECT ets.join($1::text::json)", &[&first]).expect("join");
+    replica.execute("SELECT ets.import($1)", &[&export]).expect("import");
+    assert_eq!(ets_tests::findings(&mut replica), Vec::<String>::new());
+    refused(record(&mut replica, checkpoint, "confirmed", &text, Some(b"proof"), None), "ET013");
+}
+
+#[test]
+fn a_bundle_that_vouches_for_itself_is_no_pass() {
+    let (mut ledger, checkpoint) = sealed();
+    let text = statement(&mut ledger.client, checkpoint);
+    let mut other = Ledger::new();
+    other
+        .client
+        .batch_execute(
+            "SELECT ets.create_domain('anchors'); SELECT ets.register_schema('anchored/1.0.0', 'anchors', '{}');
+             SELECT ets.create_local_key('anchors', 'anchors', 'postgres');
+             SELECT ets.grant_authority((SELECT key_id FROM ets.local_key WHERE name = 'anchors'), 'anchors')",
+        )
+        .expect("another ledger takes statements");
+    let mut bundle_of = |payload: &str| -> String {
+        let id: uuid::Uuid = other.one(
+            "SELECT event_id FROM ets.append_signed($1::text::jsonb, 'anchored/1.0.0', 'anchors')",
+            &[&payload],
+        );
+        other.seal();
+        other.one("SELECT ets.proof_bundle($1)::text", &[&id])
+    };
+    let sql = "SELECT ets.record_anchor($1, $2, 'confirmed', $3, convert_to($4, 'UTF8'))";
+    let evidence = "SELECT passed FROM ets.verify_anchor($1) WHERE check_name = 'anchor_evidence'";
+    let (right, wrong) = (bundle_of(&text), bundle_of("{}"));
+    for (service, bundle, passed) in [
+        ("ledger right", right.as_str(), None),
+        ("ledger wrong", wrong.as_str(), Some(false)),
+        ("ledger none", "{}", Some(false)),
+    ] {
+        let anchor: i64 = ledger.one(sql, &[&checkpoint, &service, &text, &bundle]);
+        assert_eq!(ledger.one::<Option<bool>>(evidence, &[&anchor]), passed, "{service}");
+    }
+}

@@ -12,4 +12,4 @@ CREATE FUNCTION ets.verify_anchor(anchor_id bigint)
   LANGUAGE c STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
   AS 'MODULE_PATHNAME', 'ets_verify_anchor';
 COMMENT ON FUNCTION ets.verify_anchor(bigint) IS
-  'Whether an anchor is of this ledger''s checkpoint, declared as it is, and what its evidence proves; ets anchor verify checks what NULL leaves open';
+  'Whether an anchor is of this ledger''s checkpoint, declared as it is, and what its evidence proves; NULL: it cannot be told here';

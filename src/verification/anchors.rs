@@ -36,7 +36,8 @@ pub fn verify(findings: &mut Findings) -> Result<()> {
     undone(findings)
 }
 
-/// Declarations of anchors that no row names any more.
+/// Declarations of anchors that no row names any more. What was declared elsewhere, where
+/// this database received it, has its row there.
 fn undone(findings: &mut Findings) -> Result<()> {
     db::scan_while(
         View::Query,
@@ -46,6 +47,9 @@ fn undone(findings: &mut Findings) -> Result<()> {
           WHERE event.domain OPERATOR(pg_catalog.=) 'ets.audit' AND event.schema_version OPERATOR(pg_catalog.=) $1
             AND NOT EXISTS (SELECT FROM ets.anchor AS anchor
                              WHERE anchor.declaration_id OPERATOR(pg_catalog.=) event.event_id)
+            AND NOT EXISTS (SELECT FROM ets.receiver AS receiver
+                             WHERE receiver.promoted_at IS NULL
+                                OR event.\"timestamp\" OPERATOR(pg_catalog.<=) receiver.promoted_at)
           ORDER BY event.sequence USING OPERATOR(pg_catalog.<)",
         &[ANCHORING.into()],
         BATCH,
