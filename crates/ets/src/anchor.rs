@@ -11,13 +11,14 @@ use ets_core::anchor::AnchorStatement;
 use ets_core::checkpoint::DomainRoot;
 use ets_core::event::EventId;
 use ets_core::hash::Digest;
+use ets_core::name::DomainName;
 use postgres::Client;
 use serde_json::json;
 
 use crate::{database, output};
 use file::Folder;
 use git::Repository;
-use service::{Failure, Outcome, Outgoing, Service};
+use service::{Failure, Outcome, Service, Source};
 
 /// Publish sealed checkpoints where the server cannot take them back.
 ///
@@ -99,8 +100,7 @@ fn services(arguments: &Arguments) -> Result<Vec<Box<dyn Service>>, String> {
 
 /// Publishes one checkpoint everywhere; the exit code.
 fn once(client: &mut Client, services: &[Box<dyn Service>], arguments: &Arguments) -> Result<u8, String> {
-    let outgoing = read(client, arguments.checkpoint)?;
-    let Some(outgoing) = outgoing else {
+    let Some(statement) = read(client, arguments.checkpoint)? else {
         if let Some(checkpoint) = arguments.checkpoint {
             return Err(format!("there is no checkpoint {checkpoint}"));
         }
@@ -110,22 +110,23 @@ fn once(client: &mut Client, services: &[Box<dyn Service>], arguments: &Argument
     let mut code = 0;
     for service in services {
         let name = service.name();
-        let known = known(client, &outgoing.statement, &name)?;
-        let came = match known {
-            Known::Confirmed(evidence) => match service.verify(&outgoing.statement, &evidence) {
+        let came = match known(client, &statement, &name)? {
+            Known::Confirmed(evidence) => match service.verify(&statement, &evidence) {
                 Ok(_) => Ok(Came::There),
                 Err(problem) => Ok(Came::Gone(problem)),
             },
-            // Not yet time to ask again; whoever names a checkpoint does not wait.
-            Known::Waiting if arguments.watch.is_some() => continue,
-            Known::Open | Known::Waiting => service.publish(&outgoing).map(Came::Out),
+            // Not yet time to ask again; whoever calls once does not wait.
+            Known::Open { is_waiting: true, .. } if arguments.watch.is_some() => continue,
+            Known::Open { evidence, .. } => {
+                service.publish(&statement, evidence.as_deref(), &mut Database { client }).map(Came::Out)
+            }
         };
-        let (state, detail) = settle(client, &outgoing.statement, &name, came)?;
-        if state != "confirmed" {
+        let (state, detail) = settle(client, &statement, &name, came)?;
+        if matches!(state, "failed" | "gone") {
             code = 1;
         }
-        let checkpoint = outgoing.statement.checkpoint_id();
-        let meta_root = outgoing.statement.meta_root().to_string();
+        let checkpoint = statement.checkpoint_id();
+        let meta_root = statement.meta_root().to_string();
         output::line(&if arguments.json {
             json!({"checkpoint_id": checkpoint, "detail": detail, "meta_root": meta_root, "service": name, "state": state})
                 .to_string()
@@ -158,6 +159,7 @@ fn settle(
         // The record stays: it was confirmed then. That it is gone is for people.
         Ok(Came::Gone(problem)) => return Ok(("gone", Some(problem))),
         Ok(Came::Out(Outcome::Confirmed(evidence))) => ("confirmed", Some(evidence), None),
+        Ok(Came::Out(Outcome::Pending(evidence))) => ("pending", Some(evidence), None),
         Err(failure) => ("failed", None, Some(failure)),
     };
     let reason = failure.as_ref().map(|failure| failure.reason.as_str());
@@ -172,10 +174,12 @@ fn settle(
 
 /// What `ets.anchor` has of a checkpoint and a service.
 enum Known {
-    /// Nothing, or what is to be tried again.
-    Open,
-    /// The next attempt is later.
-    Waiting,
+    /// Nothing, or what is to be tried again, with what an earlier attempt got, and
+    /// whether the next attempt is later.
+    Open {
+        evidence: Option<Vec<u8>>,
+        is_waiting: bool,
+    },
     Confirmed(Vec<u8>),
 }
 
@@ -184,17 +188,43 @@ fn known(client: &mut Client, statement: &AnchorStatement, service: &str) -> Res
     let sql = "SELECT anchor.state, anchor.evidence, anchor.next_attempt > pg_catalog.clock_timestamp() FROM ets.anchor AS anchor
                 WHERE anchor.checkpoint_id = $1 AND anchor.service = $2";
     let row = client.query_opt(sql, &[&checkpoint, &service]).map_err(|error| database::message(&error))?;
-    let Some(row) = row else { return Ok(Known::Open) };
-    let evidence: Option<Vec<u8>> = row.get(1);
-    Ok(match (row.get::<_, &str>(0), evidence, row.get::<_, Option<bool>>(2)) {
-        ("confirmed", Some(evidence), _) => Known::Confirmed(evidence),
-        (_, _, Some(true)) => Known::Waiting,
-        _ => Known::Open,
+    let Some(row) = row else { return Ok(Known::Open { evidence: None, is_waiting: false }) };
+    Ok(match (row.get(0), row.get(1)) {
+        ("confirmed", Some(evidence)) => Known::Confirmed(evidence),
+        (_, evidence) => {
+            Known::Open { evidence, is_waiting: row.get::<_, Option<bool>>(2).unwrap_or_default() }
+        }
     })
 }
 
+/// What services may ask for, from the database itself.
+struct Database<'a> {
+    client: &'a mut Client,
+}
+
+impl Source for Database<'_> {
+    fn checkpoint_note(&mut self, domain: &DomainName) -> Result<String, Failure> {
+        let row = self.client.query_one("SELECT ets.checkpoint_note($1)", &[&domain.as_str()]);
+        row.map(|row| row.get(0)).map_err(|error| Failure::passing(database::message(&error)))
+    }
+
+    fn consistency_proof(&mut self, domain: &DomainName, from: u64, to: u64) -> Result<Vec<Digest>, Failure> {
+        let size = |size: u64| {
+            i64::try_from(size).map_err(|_| Failure::lasting(format!("no tree has the size {size}")))
+        };
+        let sql = "SELECT proof.hash FROM ets.consistency_proof($1, $2, $3) AS proof ORDER BY proof.step";
+        let rows = self.client.query(sql, &[&domain.as_str(), &size(from)?, &size(to)?]);
+        let rows = rows.map_err(|error| Failure::passing(database::message(&error)))?;
+        let hash = |row: &postgres::Row| Digest::try_from(row.get::<_, &[u8]>(0));
+        rows.iter()
+            .map(hash)
+            .collect::<Result<_, _>>()
+            .map_err(|_| Failure::passing("a step of the consistency proof is no hash"))
+    }
+}
+
 /// A checkpoint as it goes out, its MetaRoot computed from its roots and compared.
-fn read(client: &mut Client, checkpoint: Option<i64>) -> Result<Option<Outgoing>, String> {
+fn read(client: &mut Client, checkpoint: Option<i64>) -> Result<Option<AnchorStatement>, String> {
     let refused = |error: postgres::Error| database::message(&error);
     let mut transaction = client
         .build_transaction()
@@ -232,5 +262,5 @@ fn read(client: &mut Client, checkpoint: Option<i64>) -> Result<Option<Outgoing>
     if statement.meta_root().as_bytes()[..] != *meta_root {
         return Err(wrong("its domain roots give another MetaRoot"));
     }
-    Ok(Some(Outgoing { statement }))
+    Ok(Some(statement))
 }

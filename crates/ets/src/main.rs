@@ -6,6 +6,7 @@ mod anchor;
 mod audit;
 mod authority;
 mod database;
+mod http;
 mod keys;
 mod ledger;
 mod output;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use ets_core::anchor::AnchorStatement;
 
 use super::file::Folder;
-use super::service::{Failure, Outcome, Outgoing, Service};
+use super::service::{Failure, Outcome, Service, Source};
 
 /// How long git may take for one command; a push goes over a network.
 const TIME_OUT: Duration = Duration::from_secs(60);
@@ -105,8 +105,12 @@ impl Service for Repository {
         format!("git {}", self.folder.path().display())
     }
 
-    fn publish(&self, outgoing: &Outgoing) -> Result<Outcome, Failure> {
-        let statement = &outgoing.statement;
+    fn publish(
+        &self,
+        statement: &AnchorStatement,
+        _: Option<&[u8]>,
+        _: &mut dyn Source,
+    ) -> Result<Outcome, Failure> {
         self.folder.write(statement)?;
         let commit = match self.commit_of(statement) {
             Some(commit) => commit,
