@@ -29,6 +29,7 @@ use service::{Failure, Outcome, Service, Source};
 /// ets.audit once it is confirmed; what failed is tried again by the next call, later and later.
 ///
 /// Exits with 0 if everything is published, 1 if something failed, and with 2 if nothing could be tried, or for wrong usage.
+/// With --json, one object a line for each place.
 #[derive(clap::Args)]
 #[command(after_help = "It needs a role that may record anchors:
   SELECT ets.grant_access('anchor_role', 'admin')
@@ -58,25 +59,22 @@ pub struct Arguments {
     /// Go on, and look for a new checkpoint every so many seconds
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     watch: Option<u64>,
-    /// One JSON object a line for each place, for programs
-    #[arg(long)]
-    json: bool,
 }
 
 /// Runs the command; the exit code.
 ///
 /// # Errors
 /// A message for the user, if nothing could be tried.
-pub fn run(arguments: &Arguments) -> Result<u8, String> {
+pub fn run(arguments: &Arguments, json: bool) -> Result<u8, String> {
     let services = services(arguments)?;
     let Some(seconds) = arguments.watch else {
         let mut client = database::connect(&arguments.dsn)?;
-        return once(&mut client, &services, arguments);
+        return once(&mut client, &services, arguments, json);
     };
     loop {
         // A server that is gone for a while ends nothing: what it missed is published later.
-        let round =
-            database::connect(&arguments.dsn).and_then(|mut client| once(&mut client, &services, arguments));
+        let round = database::connect(&arguments.dsn)
+            .and_then(|mut client| once(&mut client, &services, arguments, json));
         if let Err(problem) = round {
             eprintln!("ets: {problem}");
         }
@@ -99,12 +97,17 @@ fn services(arguments: &Arguments) -> Result<Vec<Box<dyn Service>>, String> {
 }
 
 /// Publishes one checkpoint everywhere; the exit code.
-fn once(client: &mut Client, services: &[Box<dyn Service>], arguments: &Arguments) -> Result<u8, String> {
+fn once(
+    client: &mut Client,
+    services: &[Box<dyn Service>],
+    arguments: &Arguments,
+    json: bool,
+) -> Result<u8, String> {
     let Some(statement) = read(client, arguments.checkpoint)? else {
         if let Some(checkpoint) = arguments.checkpoint {
             return Err(format!("there is no checkpoint {checkpoint}"));
         }
-        output::line(if arguments.json { "{\"checkpoint_id\":null}" } else { "nothing is sealed yet" })?;
+        output::line(if json { "{\"checkpoint_id\":null}" } else { "nothing is sealed yet" })?;
         return Ok(0);
     };
     let mut code = 0;
@@ -127,7 +130,7 @@ fn once(client: &mut Client, services: &[Box<dyn Service>], arguments: &Argument
         }
         let checkpoint = statement.checkpoint_id();
         let meta_root = statement.meta_root().to_string();
-        output::line(&if arguments.json {
+        output::line(&if json {
             json!({"checkpoint_id": checkpoint, "detail": detail, "meta_root": meta_root, "service": name, "state": state})
                 .to_string()
         } else {

@@ -79,9 +79,6 @@ pub struct Arguments {
     /// Write the report as one HTML page, too
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// One JSON object, for programs
-    #[arg(long)]
-    json: bool,
     /// No progress bar
     #[arg(long)]
     quiet: bool,
@@ -98,10 +95,10 @@ enum Named {
 ///
 /// # Errors
 /// A message for the user: the arguments are wrong, or something cannot be read.
-pub fn run(arguments: &Arguments) -> Result<u8, String> {
+pub fn run(arguments: &Arguments, json: bool) -> Result<u8, String> {
     let named = named(arguments)?;
     let memory = arguments.state.as_deref().map(Memory::read).transpose()?.flatten();
-    let mut progress = Progress::new(arguments.quiet || arguments.json);
+    let mut progress = Progress::new(arguments.quiet || json);
     let server = Server::connect(&arguments.dsn)?;
     let mut opened = examine::open(&server, arguments.max_findings)?;
     let (is_named, wrong) = compare_root(&opened.verified, &named, memory.as_ref());
@@ -119,7 +116,7 @@ pub fn run(arguments: &Arguments) -> Result<u8, String> {
         std::fs::write(path, html::page(&report))
             .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
     }
-    output::line(&if arguments.json { report.to_json() } else { report.to_text(output::in_colour()) })?;
+    output::line(&if json { report.to_json() } else { report.to_text(output::in_colour()) })?;
     Ok(report.verdict.exit_code())
 }
 

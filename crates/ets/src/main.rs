@@ -24,6 +24,9 @@ use clap::{Parser, Subcommand};
 #[derive(Parser)]
 #[command(name = "ets", version, subcommand_required = true, arg_required_else_help = true)]
 struct Arguments {
+    /// JSON for programs, also of what goes wrong: {"error": …} on standard error
+    #[arg(long, global = true)]
+    json: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -47,10 +50,11 @@ enum Command {
 const COULD_NOT: u8 = 2;
 
 fn main() -> ExitCode {
-    let result = match Arguments::parse().command {
-        Command::Verify(arguments) => verify::run(&arguments),
-        Command::Audit(arguments) => audit::run(&arguments),
-        Command::Anchor(arguments) => anchor::run(&arguments),
+    let Arguments { json, command } = Arguments::parse();
+    let result = match command {
+        Command::Verify(arguments) => verify::run(&arguments, json),
+        Command::Audit(arguments) => audit::run(&arguments, json),
+        Command::Anchor(arguments) => anchor::run(&arguments, json),
         Command::Keygen(arguments) => keys::keygen(&arguments),
         Command::KeyId(arguments) => keys::key_id(&arguments),
         Command::Sign(arguments) => sign::run(&arguments),
@@ -62,7 +66,10 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => ExitCode::from(code),
         Err(message) => {
-            eprintln!("ets: {message}");
+            match json {
+                true => eprintln!("{}", serde_json::json!({"error": message})),
+                false => eprintln!("ets: {message}"),
+            }
             ExitCode::from(COULD_NOT)
         }
     }
