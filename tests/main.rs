@@ -35,6 +35,7 @@ mod sealing;
 mod standby;
 mod tamper;
 mod tlog;
+mod tls;
 mod validate;
 mod verifiers;
 mod webhooks;

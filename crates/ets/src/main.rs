@@ -5,6 +5,7 @@
 mod anchor;
 mod audit;
 mod authority;
+mod connection_string;
 mod database;
 mod http;
 mod keys;
@@ -13,6 +14,7 @@ mod output;
 mod passphrase;
 mod sign;
 mod signer;
+mod tls;
 mod verify;
 
 use std::process::ExitCode;
