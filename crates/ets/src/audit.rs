@@ -9,6 +9,7 @@ mod multiset;
 mod progress;
 mod report;
 mod server;
+mod source;
 
 use std::num::NonZero;
 use std::path::PathBuf;
