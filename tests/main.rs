@@ -36,6 +36,7 @@ mod standby;
 mod tamper;
 mod tlog;
 mod tls;
+mod transfer;
 mod validate;
 mod verifiers;
 mod webhooks;

@@ -15,6 +15,7 @@ mod passphrase;
 mod sign;
 mod signer;
 mod tls;
+mod transfer;
 mod verify;
 
 use std::process::ExitCode;
@@ -45,6 +46,8 @@ enum Command {
     Head(ledger::HeadArguments),
     Prepare(ledger::PrepareArguments),
     Append(ledger::AppendArguments),
+    Export(transfer::ExportArguments),
+    Import(transfer::ImportArguments),
 }
 
 /// What the program exits with when it was not used as it should be, or could
@@ -64,6 +67,8 @@ fn main() -> ExitCode {
         Command::Head(arguments) => ledger::head(&arguments),
         Command::Prepare(arguments) => ledger::prepare(&arguments),
         Command::Append(arguments) => ledger::append(&arguments),
+        Command::Export(arguments) => transfer::export(&arguments, json),
+        Command::Import(arguments) => transfer::import(&arguments),
     };
     match result {
         Ok(code) => ExitCode::from(code),

@@ -49,6 +49,8 @@ pub struct Examined {
     pub last: Option<(i64, CheckpointRow, Vec<DomainRoot>)>,
     /// Whether each piece of evidence holds, in their order.
     pub holds: Vec<bool>,
+    /// Whether there was all that a database makes of its events.
+    pub is_database: bool,
     /// What of the ledger was not there to be examined.
     pub lacks: Vec<String>,
 }
@@ -218,6 +220,7 @@ pub fn examine(
         checkpoints: seals,
         last,
         holds,
+        is_database: source.tables().is_some(),
         lacks: source.lacks(),
     })
 }

@@ -288,7 +288,7 @@ impl<'a> postgres::types::FromSql<'a> for Moment {
         _: &postgres::types::Type,
         raw: &'a [u8],
     ) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
-        let row = Row::of_column(raw);
+        let row = Row::of_columns(&[Some(raw)]);
         Ok(Moment(row.unix_micros(0).and_then(Timestamp::from_unix_micros)))
     }
 
@@ -303,7 +303,7 @@ impl<'a> postgres::types::FromSql<'a> for JsonText {
         _: &postgres::types::Type,
         raw: &'a [u8],
     ) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
-        let row = Row::of_column(raw);
+        let row = Row::of_columns(&[Some(raw)]);
         Ok(JsonText(row.jsonb(0).ok_or("a jsonb of another format")?.to_owned()))
     }
 
