@@ -11,6 +11,7 @@ mod compromise;
 mod concurrency;
 mod crash;
 mod determinism;
+mod ets_doc;
 mod evolution;
 mod export;
 mod external_authority;

@@ -11,7 +11,7 @@ mod signer;
 mod test_data;
 
 pub use chain::Chain;
-pub use cluster::{Cluster, Database, checkout, give_to_server, program};
+pub use cluster::{Cluster, Database, bin, checkout, give_to_server, program};
 pub use copies::Dump;
 pub use golden::{assert_documented, assert_generated};
 pub use ledger::{Appended, DOMAIN, Ledger, SCHEMA, append, findings, head, order, tamper};

@@ -55,7 +55,17 @@ enum Command {
 const COULD_NOT: u8 = 2;
 
 fn main() -> ExitCode {
-    let Arguments { json, command } = Arguments::parse();
+    let Arguments { json, command } = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        // Help is no error. What was not understood cannot say whether it wanted JSON, but shows it.
+        Err(error) if error.use_stderr() && std::env::args().any(|argument| argument == "--json") => {
+            let text = error.to_string();
+            let message = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+            eprintln!("{}", serde_json::json!({"error": message}));
+            return ExitCode::from(COULD_NOT);
+        }
+        Err(error) => error.exit(),
+    };
     let result = match command {
         Command::Verify(arguments) => verify::run(&arguments, json),
         Command::Audit(arguments) => audit::run(&arguments, json),
