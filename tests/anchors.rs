@@ -292,6 +292,21 @@ fn the_program_publishes_to_a_folder_and_a_repository_and_an_audit_compares() {
     for anchors in [&files, &repository] {
         assert_eq!(audit(anchors), (Some(0), Some("ANCHORED".to_owned())));
     }
+    // All that is recorded is verified by whoever names the places.
+    let verify = |places: &[&str]| {
+        let (code, lines, _) = publish(&ledger, &[&["--verify"], places].concat());
+        (
+            code,
+            lines.iter().map(|line| line["state"].as_str().expect("a state").to_owned()).collect::<Vec<_>>(),
+        )
+    };
+    let both = ["--file", text_of(&files), "--git", text_of(&repository)];
+    assert_eq!(verify(&both), (0, vec!["holds".to_owned(), "holds".to_owned()]));
+    assert_eq!(verify(&both[..2]), (2, vec!["holds".to_owned(), "unknown".to_owned()]));
+    let original = fs::read(files.join(&file)).expect("the statement");
+    fs::remove_file(files.join(&file)).expect("removed");
+    assert_eq!(verify(&both), (1, vec!["broken".to_owned(), "holds".to_owned()]));
+    fs::write(files.join(&file), original).expect("put back");
     // What was published is gone, or another: said, and the record stays.
     fs::write(files.join(&file), text.replacen("\"tree_size\":1", "\"tree_size\":2", 1)).expect("a file");
     let (code, lines, _) =
