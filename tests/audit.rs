@@ -6,10 +6,8 @@ use std::process::Command;
 
 use ets_core::anchor::AnchorStatement;
 use ets_core::canonical::{Limits, Payload};
-use ets_core::checkpoint::DomainRoot;
-use ets_core::event::EventId;
 use ets_core::export::{ExportReader, ExportWriter, Leaves, Step};
-use ets_tests::{Cluster, digest, order, program};
+use ets_tests::{Cluster, order, program};
 use postgres::Client;
 use serde_json::Value;
 use uuid::Uuid;
@@ -108,36 +106,9 @@ impl Auditor {
 
 /// The last checkpoint as whoever publishes it states it.
 fn statement(client: &mut Client) -> AnchorStatement {
-    let row = client
-        .query_one(
-            "SELECT ledger_id, origin, checkpoint_id, checkpoint_event_id, meta_root FROM ets.ledger, ets.checkpoint
-              ORDER BY checkpoint_id DESC LIMIT 1",
-            &[],
-        )
-        .expect("a checkpoint");
-    let roots = client
-        .query(
-            "SELECT domain, tree_size, root_hash FROM ets.domain_root WHERE checkpoint_id = $1",
-            &[&row.get::<_, i64>(2)],
-        )
-        .expect("roots")
-        .iter()
-        .map(|root| DomainRoot {
-            domain: root.get::<_, &str>(0).parse().expect("a domain"),
-            tree_size: root.get::<_, i64>(1) as u64,
-            root: digest(root.get(2)),
-        })
-        .collect();
-    let statement = AnchorStatement::new(
-        row.get(0),
-        row.get::<_, &str>(1).parse().expect("an origin"),
-        row.get::<_, i64>(2) as u64,
-        EventId::from_uuid(row.get(3)).expect("a version 7"),
-        roots,
-    )
-    .expect("a statement");
-    assert_eq!(statement.meta_root(), &digest(row.get(4)));
-    statement
+    let last =
+        client.query_one("SELECT max(checkpoint_id) FROM ets.checkpoint", &[]).expect("a checkpoint").get(0);
+    ets_tests::statement(client, last)
 }
 
 fn scene() -> (Scene<'static>, Client, Auditor) {

@@ -15,6 +15,7 @@ use serde_json::json;
 use crate::{database, output};
 use file::Folder;
 use git::Repository;
+pub use git::git;
 use record::{Came, Database, Known, Recorded};
 use service::Service;
 

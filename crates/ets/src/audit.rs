@@ -52,6 +52,7 @@ use source::Source;
 Examples:
   ets audit --dsn 'host=db.example dbname=shop user=auditor' --root-key 8a88… --state shop.audit
   ets audit --dsn … --state shop.audit --anchors anchors/ --html report.html
+  ets audit --dsn … --state shop.audit --anchors-git https://git.example/anchors.git
   ets audit --export ledger.ndjson --root-key 8a88…
 
 A daily timer that remembers, and compares what was published elsewhere, is the
@@ -75,6 +76,9 @@ pub struct Arguments {
     /// Published statements: a file, or a folder with LEDGER_ID/NUMBER.json in it; may be repeated
     #[arg(long, value_name = "PATH")]
     anchors: Vec<PathBuf>,
+    /// A git repository that statements are pushed to, by `ets anchor --git`: cloned for this audit; may be repeated
+    #[arg(long, value_name = "URL")]
+    anchors_git: Vec<String>,
     /// A checkpoint note that you kept (ets.checkpoint_note); may be repeated
     #[arg(long, value_name = "FILE")]
     checkpoint: Vec<PathBuf>,
@@ -208,6 +212,9 @@ fn gather(
     }
     for path in &arguments.anchors {
         kept.extend(evidence::anchors(path, &registry.ledger().ledger_id)?);
+    }
+    for url in &arguments.anchors_git {
+        kept.extend(evidence::repository(url, &registry.ledger().ledger_id)?);
     }
     Ok(kept)
 }
