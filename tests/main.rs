@@ -12,6 +12,7 @@ mod concurrency;
 mod crash;
 mod determinism;
 mod evolution;
+mod explorer;
 mod export;
 mod external_authority;
 mod fuzz_args;
