@@ -26,20 +26,26 @@ async function checkNeighbours(event, { before, after }) {
   }];
 }
 
-/** What there is to verify: the bundle, or the document if there is no bundle, and why. */
+/** The event in a text, or null if the text cannot be read; what is wrong with it its verification says. */
+function eventIn(source) {
+  try {
+    const value = JSON.parse(source);
+    return value.event ?? value;
+  } catch {
+    return null;
+  }
+}
+
+/** What there is to verify: the bundle, or what stands for it, and why there is none. */
 async function obtain(id) {
   try {
-    const source = await api.bundleText(id);
-    return { source, event: JSON.parse(source).event, isBundle: true };
+    return { source: await api.bundleText(id) };
   } catch (refusal) {
-    if (refusal.sqlstate === "ET012") {
-      const source = await api.eventText(id);
-      return { source, event: JSON.parse(source), refusal };
-    }
+    if (refusal.sqlstate === "ET012") return { source: await api.eventText(id), refusal };
     // A row that the server itself refuses may still be listed.
     const { events } = await api.search(id).catch(() => ({ events: [] }));
     if (events.length === 0) throw refusal;
-    return { source: JSON.stringify(events[0]), event: events[0], refusal };
+    return { source: JSON.stringify(events[0]), refusal };
   }
 }
 
@@ -59,19 +65,18 @@ const where = (event) => facts([
 ]);
 
 export async function eventView(id) {
-  const { source, event, isBundle, refusal } = await obtain(id);
-  const around = await neighbours(event).catch(() => null);
-  const checks = await verify(source, remembered()?.root_public_key);
-  if (around) checks.splice(checks.findIndex(([name]) => name === "signature") + 1, 0, await checkNeighbours(event, around));
-  if (!isBundle) checks.push(["inclusion", null, { because: refusal.message }]);
+  const { source, refusal } = await obtain(id), event = eventIn(source), around = event && await neighbours(event).catch(() => null);
+  const checks = await verify(source, remembered()?.root_public_key), place = checks.findIndex(([name]) => name === "signature") + 1;
+  if (around && place > 0) checks.splice(place, 0, await checkNeighbours(event, around).catch(({ message }) => ["neighbours", false, { error: message }]));
+  if (refusal) checks.push(["inclusion", null, { because: refusal.message }]);
   return [
-    el("h1", {}, "Event ", el("code", { class: "id" }, event.event_id ?? id)),
-    el("nav", { class: "around", "aria-label": "Neighbours in the stream" },
-      step(around?.before, "prev", "← Event before"), step(around?.after, "next", "Event after →")),
-    isBundle || refusal.sqlstate === "ET012" ? null : problem(refusal),
-    banner(checks), where(event),
-    el("h2", {}, "Payload"), layout(event.payload ?? null),
+    el("h1", {}, "Event ", el("code", { class: "id" }, id)),
+    around && el("nav", { class: "around", "aria-label": "Neighbours in the stream" },
+      step(around.before, "prev", "← Event before"), step(around.after, "next", "Event after →")),
+    refusal && refusal.sqlstate !== "ET012" ? problem(refusal) : null,
+    banner(checks),
+    ...event ? [where(event), el("h2", {}, "Payload"), layout(event.payload ?? null)] : [],
     el("h2", {}, "Verified in this browser"), showSteps(checks),
-    isBundle ? el("p", {}, save(`${event.event_id}.bundle.json`, source)) : null,
+    refusal ? null : el("p", {}, save(`${id}.bundle.json`, source)),
   ];
 }

@@ -37,11 +37,11 @@ export async function domainView(domain) {
     own ? facts([["Sealed events", number(own.tree_size)], ["Root", el("code", { class: "whole" }, own.root_hash ?? "none yet")],
       ["Checkpoint", own.checkpoint_id ? link(at.checkpoint(own.checkpoint_id), own.checkpoint_id) : "never sealed"]]) : null,
     el("h2", {}, "Streams"),
-    await paged("Streams", ["Stream", "Events", "", "Head"], read, "No stream has an event yet."),
+    await paged("Streams", ["Stream", "Events", "Newest", "Head"], read, "No stream has an event yet."),
   ];
 }
 
-const COLUMNS = ["", "Sequence", "Event", "Schema", "Time", "Key", "Hash"];
+const COLUMNS = ["Check", "Sequence", "Event", "Schema", "Time", "Key", "Hash"];
 
 async function row(event, before) {
   return [sign(await holds(event, before).catch(() => false)), event.sequence, link(at.event(event.event_id), event.event_id),

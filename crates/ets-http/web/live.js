@@ -8,7 +8,7 @@ const KEPT = 100;
 /** `signal` ends the feed when the reader goes elsewhere. */
 export async function liveView(signal) {
   const { domains } = await api.domains();
-  const list = el("ol", { class: "timeline", role: "log", "aria-label": "New events" }), state = el("span", { role: "status" }, "connecting");
+  const list = el("ol", { class: "timeline" }), state = el("span", { role: "status" }, "connecting");
   const show = async (source) => {
     const event = JSON.parse(source), passed = await holds(event).catch(() => false);
     list.prepend(el("li", {}, sign(passed), el("div", {}, link(at.event(event.event_id), event.event_id), " ", time(event.timestamp),
@@ -31,7 +31,7 @@ export async function liveView(signal) {
   return [
     el("h1", {}, "Live"),
     el("p", { class: "row" }, el("label", { for: "domain" }, "Domain"), choice, state),
-    list,
+    el("div", { role: "log", "aria-label": "New events" }, list),
   ];
 }
 

@@ -21,7 +21,7 @@ const STEPS = {
 };
 
 const LABELS = {
-  over: "Bytes hashed or signed", computed: "Computed here", given: "Stated", text: "Text", public_key: "Public key",
+  over: "Bytes hashed or signed", computed: "Computed here", given: "Stated", text: "Text", expected: "Text computed here", public_key: "Public key",
   header: "Header", path: "Path, from the leaf up", because: "Because", trusted: "Trusted", error: "What went wrong",
 };
 const label = (name) => LABELS[name] ?? `${name[0].toUpperCase()}${name.slice(1).replaceAll("_", " ")}`;
@@ -56,7 +56,7 @@ function shown(name, value, all) {
       value.map((step) => [step.side, el("code", {}, hex(step.hash)), el("code", {}, hex(step.node))]));
   }
   if (Array.isArray(value)) return el("ol", { class: "list" }, value.map((item) => el("li", {}, el("code", {}, asText(item)))));
-  if (name === "text" || name === "header") return el("pre", { tabindex: "0", "aria-label": label(name) }, value);
+  if (["text", "header", "expected"].includes(name)) return el("pre", { tabindex: "0", "aria-label": label(name) }, value);
   const other = { computed: "given", given: "computed" }[name], text = asText(value);
   return other && all[other] !== undefined ? against(text, asText(all[other])) : el("code", { class: "whole" }, text);
 }
