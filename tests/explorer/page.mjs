@@ -11,7 +11,14 @@ const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", arg
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 export const complaints = [];
-export const close = () => browser.close();
+/** Ends the browser, and stops listening, or this program would never end. */
+export async function close() {
+  asked.close();
+  process.stdin.destroy();
+  await browser.close();
+}
+// Whatever hangs, hangs no longer than this.
+setTimeout(() => { process.stdout.write("not ok: out of time\n"); process.exit(1); }, 300_000).unref();
 
 /** A new page in a browser of its own, and `expected`, patterns of complaints that the test provokes. */
 export async function open(address, { expected = [], before, ...options } = {}) {
@@ -19,7 +26,7 @@ export async function open(address, { expected = [], before, ...options } = {}) 
   const complain = (text) => { if (!expected.some((pattern) => pattern.test(text))) complaints.push(text); };
   page.on("console", (message) => { if (["error", "warning"].includes(message.type())) complain(message.text()); });
   page.on("pageerror", (error) => complain(String(error)));
-  page.on("request", ({ url }) => { if (!/^(data|blob):/.test(url()) && !url().startsWith(given.base)) complaints.push(`asked ${url()}`); });
+  page.on("request", (request) => { if (!request.url().startsWith(`${given.base}/`)) complaints.push(`asked ${request.url()}`); });
   await before?.(page);
   await page.goto(`${given.base}/${address}`);
   await settled(page);
@@ -46,7 +53,7 @@ export async function barriers(page) {
   return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html.slice(0, 120)).join(" | ")}`);
 }
 
-const answers = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+const asked = createInterface({ input: process.stdin }), answers = asked[Symbol.asyncIterator]();
 
 /** Asks tests/explorer.rs to do something to the ledger, and waits until it is done. */
 export async function ask(what) {

@@ -46,7 +46,7 @@ async function show() {
   // Who has gone on elsewhere does not want to see it any more.
   if (signal.aborted) return;
   main.removeAttribute("aria-busy");
-  main.replaceChildren(...parts.filter((part) => part !== null && part !== undefined));
+  main.replaceChildren(...parts.flat(2).filter((part) => part !== null && part !== undefined));
   const heading = main.querySelector("h1");
   document.title = `${heading?.textContent ?? "Ledger"} · Ledger explorer`;
   main.focus({ preventScroll: true });

@@ -1,6 +1,6 @@
 // An event, verified here, with its neighbours in the chain.
 import * as api from "./api.js";
-import { eventHash, hex, unhex } from "./bytes.js";
+import { canonical, eventHash, hex, unhex } from "./bytes.js";
 import { at, el, facts, hash, link, problem, time } from "./dom.js";
 import { banner, layout, showSteps } from "./steps.js";
 import { remembered } from "./trust.js";
@@ -45,7 +45,7 @@ async function obtain(id) {
     // A row that the server itself refuses may still be listed.
     const { events } = await api.search(id).catch(() => ({ events: [] }));
     if (events.length === 0) throw refusal;
-    return { source: JSON.stringify(events[0]), refusal };
+    return { source: canonical(events[0]), refusal };
   }
 }
 
@@ -73,9 +73,9 @@ export async function eventView(id) {
     el("h1", {}, "Event ", el("code", { class: "id" }, id)),
     around && el("nav", { class: "around", "aria-label": "Neighbours in the stream" },
       step(around.before, "prev", "← Event before"), step(around.after, "next", "Event after →")),
-    refusal && refusal.sqlstate !== "ET012" ? problem(refusal) : null,
     banner(checks),
-    ...event ? [where(event), el("h2", {}, "Payload"), layout(event.payload ?? null)] : [],
+    refusal && refusal.sqlstate !== "ET012" ? [el("p", {}, "The server does not prove this event:"), problem(refusal)] : null,
+    event && [where(event), el("h2", {}, "Payload"), layout(event.payload ?? null)],
     el("h2", {}, "Verified in this browser"), showSteps(checks),
     refusal ? null : el("p", {}, save(`${id}.bundle.json`, source)),
   ];

@@ -39,15 +39,15 @@ const cell = (value) => value === null || value === undefined ? "—" : typeof v
 
 export async function statusView() {
   const { status, findings } = await api.status();
-  const columns = Object.keys(findings[0] ?? {});
+  const columns = Object.keys(findings[0] ?? {}), rows = findings.map((finding) => columns.map((name) =>
+    name === "event_id" && finding[name] ? link(at.event(finding[name]), finding[name]) : cell(finding[name])));
+  const found = [el("h2", {}, "Open findings"), rows.length === 0 ? el("p", { class: "quiet" }, "None.") : table("Open findings", columns, rows)];
+  const items = table("Status", ["Item", "State", "Value"], status.map(({ item, state, value }) =>
+    [item, el("span", { class: `badge ${state}` }, state), cell(value)]));
   return [
     el("h1", {}, "Status"),
     el("p", {}, "What the server says of itself. Only what this page verifies is more than its word."),
-    table("Status", ["Item", "State", "Value"], status.map(({ item, state, value }) =>
-      [item, el("span", { class: `badge ${state}` }, state), cell(value)])),
-    el("h2", {}, "Open findings"),
-    findings.length === 0 ? el("p", { class: "quiet" }, "None.")
-      : table("Open findings", columns, findings.map((finding) => columns.map((name) =>
-        name === "event_id" && finding[name] ? link(at.event(finding[name]), finding[name]) : cell(finding[name])))),
+    // What is wrong comes first.
+    rows.length > 0 ? [found, el("h2", {}, "Everything")] : null, items, rows.length > 0 ? null : found,
   ];
 }
