@@ -128,7 +128,7 @@ async function verifyBundle(checks, bundle, rootKey) {
     const line = signatures?.split("\n").find((each) => each.startsWith(`— ${name} `));
     const signature = line === undefined ? new Uint8Array() : bytes.unbase64(line.split(" ").at(-1)).slice(4);
     return [body === stated && key.until === undefined && await bytes.verifySignature(unhex(key.public_key), bytes.utf8(`${body}\n`), signature),
-      { text: checkpoint.note ?? "none", computed: stated, public_key: key.public_key, signature }];
+      { text: checkpoint.note ?? "none", expected: stated, public_key: key.public_key, signature }];
   });
 }
 
