@@ -93,6 +93,30 @@ test("an event that is not sealed yet is verified as far as it goes", async () =
   assert.ok((await steps(page, "passed")).includes("signature"));
 });
 
+test("what a payload says stays text", async () => {
+  const page = await open(event(given.events[3]));
+  assert.match(await page.textContent("pre[aria-label=Payload]"), /<img src=x onerror=alert\(1\)>/);
+  assert.equal(await page.locator("main img, main b").count(), 0);
+});
+
+test("a proof can be kept, and verified again from the file", async () => {
+  const page = await open(event(given.events[1])), waiting = page.waitForEvent("download");
+  await page.click("text=Save this proof");
+  const download = await waiting;
+  assert.equal(download.suggestedFilename(), `${given.events[1]}.bundle.json`);
+  assert.equal(readFileSync(await download.path(), "utf8"), await (await page.request.get(`${given.base}/api/merkle/proof/${given.events[1]}`)).text());
+});
+
+test("a server that wants a token is given one", async () => {
+  const guard = (page) => page.route("**/api/**", (call) => call.request().headers().authorization === "Bearer opensesame" ? call.continue()
+    : call.fulfill({ status: 401, contentType: "application/problem+json", body: '{"title":"A token is needed","status":401}' }));
+  const page = await open("", { before: guard, expected: [/401/] });
+  assert.match(await page.textContent(".problem"), /A token is needed/);
+  await page.fill("#token", "opensesame");
+  await page.press("#token", "Enter");
+  await page.waitForSelector("h1:has-text('Domains')");
+});
+
 test("an event is found by its id and by its hash", async () => {
   const page = await open("");
   for (const [query, found] of [[given.events[0], given.events[0]], [given.hash.toUpperCase(), given.events[1]]]) {

@@ -40,7 +40,7 @@ export async function checkpointsView() {
     const { checkpoints, next } = await api.checkpoints(before);
     list.append(...await Promise.all(checkpoints.map(item)));
     before = next;
-    button.hidden = next === null;
+    button.hidden = next === null || next === undefined;
   };
   button.addEventListener("click", more);
   await more();

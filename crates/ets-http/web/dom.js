@@ -63,10 +63,10 @@ export async function paged(caption, columns, read, empty) {
     if (page.error) return button.after(problem(page.error));
     body.append(...page.rows.map((cells) => el("tr", {}, cells.map((cell) => el("td", {}, cell)))));
     cursor = page.next;
-    if (cursor === null) button.remove();
+    if (cursor === null || cursor === undefined) button.remove();
   };
   button.addEventListener("click", more);
-  return el("div", {}, box, cursor === null ? null : button);
+  return el("div", {}, box, cursor === null || cursor === undefined ? null : button);
 }
 
 /** What the server refused, or why it could not be reached. */
