@@ -139,7 +139,7 @@ test("every checkpoint continues the one before", async () => {
   assert.deepEqual([await page.locator(".check.failed").count(), await verdict(page)], [0, "MATCH"]);
   assert.match(await page.textContent("tbody"), /\d+ more/);
   // A root that is not the one before, grown.
-  const lying = (text) => text.replace(/"proof":\["../, (start) => `${start.slice(0, -2)}${start.endsWith("00") ? "11" : "00"}`);
+  const lying = (text) => JSON.stringify({ proof: JSON.parse(text).proof.map((digits) => other(digits[0]) + digits.slice(1)) });
   const deceived = await open(new URL(page.url()).hash, { before: change("**/api/ledger/consistency**", lying) });
   assert.ok(await deceived.locator("tbody .check.failed").count() > 0);
 });
