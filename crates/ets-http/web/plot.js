@@ -5,8 +5,9 @@ import { el, number, problem, svg } from "./dom.js";
 const HEIGHT = 100;
 const SPANS = [[1, "Hour"], [24, "Day"], [168, "Week"]];
 
-const clock = (text, hours) => new Date(text).toLocaleString("en-GB", hours > 24
-  ? { day: "numeric", month: "short", timeZone: "UTC" } : { hour: "2-digit", minute: "2-digit", timeZone: "UTC" });
+/** The time of a bar; beyond an hour with the day, or nobody knows whose half past four it is. */
+const clock = (text, hours) => new Date(text).toLocaleString("en-GB",
+  { ...(hours > 1 && { day: "numeric", month: "short" }), hour: "2-digit", minute: "2-digit", timeZone: "UTC" });
 
 function drawing(buckets, hours) {
   const most = Math.max(1, ...buckets.map(({ appends }) => appends)), sum = (name) => buckets.reduce((total, bucket) => total + bucket[name], 0);
