@@ -13,6 +13,7 @@ mod crash;
 mod determinism;
 mod ets_doc;
 mod evolution;
+mod explorer;
 mod export;
 mod external_authority;
 mod fuzz_args;
