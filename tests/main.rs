@@ -19,6 +19,7 @@ mod external_authority;
 mod fuzz_args;
 mod guards;
 mod hostile;
+mod http;
 mod json_schema_suite;
 mod key_file;
 mod privileges;

@@ -206,19 +206,19 @@ pub async fn activity(State(shared): State<Shared>, parameters: Parameters) -> R
     // index of time; it is the client's time, which the gate holds near the server's.
     let sql = "WITH now AS (SELECT (extract(epoch FROM now()) * 1000)::bigint AS milliseconds),
                     part AS (
-                      SELECT number, now.milliseconds - ($1 - number) * $2 AS begins
-                        FROM now, generate_series(0, $1 - 1) AS number),
+                      SELECT number, now.milliseconds - ($1::bigint - number) * $2::bigint AS begins
+                        FROM now, generate_series(0::bigint, $1::bigint - 1) AS number),
                     appended AS (
                       SELECT ((('x' || substr(replace(event.event_id::text, '-', ''), 1, 12))::bit(48)::bigint
-                               - now.milliseconds) / $2 + $1 - 1) AS number, count(*) AS events
+                               - now.milliseconds) / $2::bigint + $1::bigint - 1) AS number, count(*) AS events
                         FROM now, ets.ledger_event AS event
-                       WHERE event.event_id >= (lpad(to_hex(now.milliseconds - $1 * $2), 12, '0') || '7000800000000000000')::uuid
+                       WHERE event.event_id >= (lpad(to_hex(now.milliseconds - $1::bigint * $2::bigint), 12, '0') || '7000800000000000000')::uuid
                        GROUP BY 1),
                     sealed AS (
-                      SELECT (((extract(epoch FROM checkpoint.created_at) * 1000)::bigint - now.milliseconds) / $2 + $1 - 1) AS number,
+                      SELECT (((extract(epoch FROM checkpoint.created_at) * 1000)::bigint - now.milliseconds) / $2::bigint + $1::bigint - 1) AS number,
                              count(*) AS seals
                         FROM now, ets.checkpoint AS checkpoint
-                       WHERE checkpoint.created_at > to_timestamp((now.milliseconds - $1 * $2) / 1000.0)
+                       WHERE checkpoint.created_at > to_timestamp((now.milliseconds - $1::bigint * $2::bigint) / 1000.0)
                        GROUP BY 1)
                SELECT part.begins * 1000, coalesce(appended.events, 0)::bigint, coalesce(sealed.seals, 0)::bigint
                  FROM part LEFT JOIN appended USING (number) LEFT JOIN sealed USING (number) ORDER BY part.number";
