@@ -231,7 +231,9 @@ fn everything_is_listed_in_pages() {
         .map(|row| row.get(0))
         .collect();
     assert_eq!(proof["proof"], json!(expected));
-    let buckets = server.get("/api/ledger/activity?hours=1").json();
+    let buckets = server.get("/api/ledger/activity?hours=1");
+    assert_eq!(buckets.status, 200, "{}", buckets.text());
+    let buckets = buckets.json();
     let sum = |name: &str| -> i64 {
         let buckets = buckets["buckets"].as_array().expect("buckets");
         assert_eq!(buckets.len(), 96);
@@ -422,7 +424,8 @@ fn a_restart_of_the_database_loses_nothing_that_was_acknowledged() {
 fn figures_health_and_an_orderly_end() {
     let (mut ledger, mut server) = served(&["--log", "json"]);
     ledger.append(&order("a", 1));
-    ledger.seal();
+    let checkpoint = ledger.seal();
+    ets_tests::anchored(&mut ledger.client, checkpoint);
     problem(&server.get("/api/ledger/head?domain=nothing"), 404, Some("ET011"));
     let ready = server.get("/readyz").json();
     assert_eq!(ready["ledger_id"], ledger.id.to_string());
@@ -442,7 +445,10 @@ fn figures_health_and_an_orderly_end() {
     ] {
         assert!(metrics.lines().any(|found| found == line), "{line}\n{metrics}");
     }
-    assert!(metrics.contains("ets_seal_age_seconds ") && metrics.contains("ets_anchor_lag_seconds "));
+    assert!(
+        metrics.contains("\nets_seal_age_seconds ") && metrics.contains("\nets_anchor_lag_seconds "),
+        "{metrics}"
+    );
     assert_eq!(metrics.matches("# EOF").count(), 1);
     // A feed is open, and ends with the server.
     let mut feed = server.feed("/api/ledger/feed?domain=orders", None);

@@ -82,7 +82,9 @@ pub async fn feed(
 async fn newest(shared: &Shared, domain: &str, stream: Option<&str>) -> Result<i64, Problem> {
     let rows = match stream {
         Some(stream) => {
-            shared.read.query("SELECT sequence FROM ets.head($1, $2)", &[&domain, &stream]).await?
+            let sql =
+                "SELECT streams.events FROM ets.streams WHERE streams.domain = $1 AND streams.stream = $2";
+            shared.read.query(sql, &[&domain, &stream]).await?
         }
         None => {
             let sql = "SELECT coalesce(max(root.tree_size), 0) - 1 FROM ets.domain_root AS root
