@@ -1,6 +1,6 @@
 //! The HTTP server: the real program in front of a real database.
 
-mod client;
+pub(crate) mod client;
 
 use std::time::{Duration, Instant};
 
