@@ -148,7 +148,12 @@ fn decoded(text: &str) -> String {
 fn answer(mut stream: TcpStream, config: &Config, ends: &AtomicBool) -> std::io::Result<()> {
     let mut lines = BufReader::new(stream.try_clone()?).lines();
     let request = lines.next().transpose()?.unwrap_or_default();
-    while lines.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
+    let mut last_event_id = None;
+    while let Some(header) = lines.next().transpose()?.filter(|line| !line.is_empty()) {
+        if let Some(value) = header.to_ascii_lowercase().strip_prefix("last-event-id:") {
+            last_event_id = value.trim().parse::<i64>().ok();
+        }
+    }
     let target = request.split(' ').nth(1).unwrap_or("/");
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     if let Some(file) = asset(path) {
@@ -169,7 +174,7 @@ fn answer(mut stream: TcpStream, config: &Config, ends: &AtomicBool) -> std::io:
     let value = |name: &str| given.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str());
     let mut client = config.connect(NoTls).expect("the server is there");
     if route == "feed" {
-        return feed(&mut stream, &mut client, value("domain"), ends);
+        return feed(&mut stream, &mut client, value("domain"), last_event_id, ends);
     }
     let Some((sql, names)) = statement(route) else {
         return respond(&mut stream, 404, "text/plain", b"not found");
@@ -197,18 +202,20 @@ fn respond(stream: &mut TcpStream, status: u16, media_type: &str, body: &[u8]) -
     stream.write_all(body)
 }
 
-/// New leaves of a domain, as server-sent events.
+/// The leaves of a domain after `last`, or new ones, as server-sent events.
 fn feed(
     stream: &mut TcpStream,
     client: &mut Client,
     domain: Option<&str>,
+    last: Option<i64>,
     ends: &AtomicBool,
 ) -> std::io::Result<()> {
     let head =
         "HTTP/1.1 200 _\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n: new leaves\n\n";
     stream.write_all(head.as_bytes())?;
     let count = "SELECT count(*) FROM ets.merkle_leaf WHERE domain = $1";
-    let mut next: i64 = client.query_one(count, &[&domain]).expect("a count").get(0);
+    let size: i64 = client.query_one(count, &[&domain]).expect("a count").get(0);
+    let mut next = last.map_or(size, |last| last + 1);
     let sql = format!(
         "SELECT {DOCUMENT}::text FROM ets.merkle_leaf l JOIN ets.ledger_event e USING (domain, event_id)
          WHERE l.domain = $1 AND l.leaf_index >= $2 ORDER BY l.leaf_index"
