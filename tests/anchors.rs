@@ -5,9 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use ets_core::anchor::AnchorStatement;
-use ets_core::checkpoint::DomainRoot;
-use ets_tests::{Ledger, digest, order, program, refused, tamper};
+use ets_tests::{Ledger, order, program, refused, tamper};
 use postgres::Client;
 
 const RECORD: &str = "SELECT ets.record_anchor($1, $2, $3, $4, $5, $6)";
@@ -20,35 +18,9 @@ fn sealed() -> (Ledger, i64) {
     (ledger, checkpoint)
 }
 
-/// The statement of a checkpoint, made here from its rows.
+/// The statement of a checkpoint as text.
 fn statement(client: &mut Client, checkpoint: i64) -> String {
-    let row = client
-        .query_one(
-            "SELECT ledger_id, origin, checkpoint_event_id::text FROM ets.ledger, ets.checkpoint WHERE checkpoint_id = $1",
-            &[&checkpoint],
-        )
-        .expect("a checkpoint");
-    let roots = client
-        .query(
-            "SELECT domain, tree_size, root_hash FROM ets.domain_root WHERE checkpoint_id = $1",
-            &[&checkpoint],
-        )
-        .expect("roots");
-    let roots = roots.iter().map(|row| DomainRoot {
-        domain: row.get::<_, String>(0).parse().expect("a domain"),
-        tree_size: u64::try_from(row.get::<_, i64>(1)).expect("a size"),
-        root: digest(row.get(2)),
-    });
-    AnchorStatement::new(
-        row.get(0),
-        row.get::<_, String>(1).parse().expect("an origin"),
-        u64::try_from(checkpoint).expect("a number"),
-        row.get::<_, String>(2).parse().expect("an id"),
-        roots.collect(),
-    )
-    .expect("a statement")
-    .to_jcs()
-    .to_owned()
+    ets_tests::statement(client, checkpoint).to_jcs().to_owned()
 }
 
 fn record(
@@ -281,17 +253,38 @@ fn the_program_publishes_to_a_folder_and_a_repository_and_an_audit_compares() {
     assert_eq!(ledger.findings(), Vec::<String>::new());
 
     let root: String = ledger.one("SELECT ets.trust_root()->>'root_public_key'", &[]);
-    let audit = |anchors: &Path| {
+    let audit = |option: &str, anchors: &str| {
         let mut command = Command::new(program("ets"));
         command.env_clear().envs(ledger.database.environment());
-        command.args(["audit", "--json", "--root-key", &root, "--anchors", text_of(anchors)]);
+        command.env("PATH", std::env::var_os("PATH").expect("a PATH"));
+        command.args(["audit", "--json", "--root-key", &root, option, anchors]);
         let output = command.output().expect("ets runs");
-        let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
         (output.status.code(), report["trust"].as_str().map(str::to_owned))
     };
     for anchors in [&files, &repository] {
-        assert_eq!(audit(anchors), (Some(0), Some("ANCHORED".to_owned())));
+        assert_eq!(audit("--anchors", text_of(anchors)), (Some(0), Some("ANCHORED".to_owned())));
     }
+    // Or as it was pushed, wherever that is.
+    let url = format!("file://{}", text_of(&upstream));
+    assert_eq!(audit("--anchors-git", &url), (Some(0), Some("ANCHORED".to_owned())));
+    assert_eq!(audit("--anchors-git", "file:///nowhere"), (Some(2), None));
+    assert_eq!(audit("--anchors-git", "--upload-pack=false"), (Some(2), None));
+    // All that is recorded is verified by whoever names the places.
+    let verify = |places: &[&str]| {
+        let (code, lines, _) = publish(&ledger, &[&["--verify"], places].concat());
+        (
+            code,
+            lines.iter().map(|line| line["state"].as_str().expect("a state").to_owned()).collect::<Vec<_>>(),
+        )
+    };
+    let both = ["--file", text_of(&files), "--git", text_of(&repository)];
+    assert_eq!(verify(&both), (0, vec!["holds".to_owned(), "holds".to_owned()]));
+    assert_eq!(verify(&both[..2]), (2, vec!["holds".to_owned(), "unknown".to_owned()]));
+    let original = fs::read(files.join(&file)).expect("the statement");
+    fs::remove_file(files.join(&file)).expect("removed");
+    assert_eq!(verify(&both), (1, vec!["broken".to_owned(), "holds".to_owned()]));
+    fs::write(files.join(&file), original).expect("put back");
     // What was published is gone, or another: said, and the record stays.
     fs::write(files.join(&file), text.replacen("\"tree_size\":1", "\"tree_size\":2", 1)).expect("a file");
     let (code, lines, _) =

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use ets_core::anchor::AnchorStatement;
-use ets_core::checkpoint::DomainRoot;
-use ets_core::event::EventId;
-use ets_tests::{Cluster, digest, order, program};
+use ets_core::canonical::{Limits, Payload};
+use ets_core::export::{ExportReader, ExportWriter, Leaves, Step};
+use ets_tests::{Cluster, order, program};
 use postgres::Client;
 use serde_json::Value;
 use uuid::Uuid;
@@ -106,36 +106,9 @@ impl Auditor {
 
 /// The last checkpoint as whoever publishes it states it.
 fn statement(client: &mut Client) -> AnchorStatement {
-    let row = client
-        .query_one(
-            "SELECT ledger_id, origin, checkpoint_id, checkpoint_event_id, meta_root FROM ets.ledger, ets.checkpoint
-              ORDER BY checkpoint_id DESC LIMIT 1",
-            &[],
-        )
-        .expect("a checkpoint");
-    let roots = client
-        .query(
-            "SELECT domain, tree_size, root_hash FROM ets.domain_root WHERE checkpoint_id = $1",
-            &[&row.get::<_, i64>(2)],
-        )
-        .expect("roots")
-        .iter()
-        .map(|root| DomainRoot {
-            domain: root.get::<_, &str>(0).parse().expect("a domain"),
-            tree_size: root.get::<_, i64>(1) as u64,
-            root: digest(root.get(2)),
-        })
-        .collect();
-    let statement = AnchorStatement::new(
-        row.get(0),
-        row.get::<_, &str>(1).parse().expect("an origin"),
-        row.get::<_, i64>(2) as u64,
-        EventId::from_uuid(row.get(3)).expect("a version 7"),
-        roots,
-    )
-    .expect("a statement");
-    assert_eq!(statement.meta_root(), &digest(row.get(4)));
-    statement
+    let last =
+        client.query_one("SELECT max(checkpoint_id) FROM ets.checkpoint", &[]).expect("a checkpoint").get(0);
+    ets_tests::statement(client, last)
 }
 
 fn scene() -> (Scene<'static>, Client, Auditor) {
@@ -362,4 +335,137 @@ fn the_page_needs_nothing_else_and_shows_nothing_as_markup() {
     let told = String::from_utf8(told.stdout).expect("UTF-8");
     assert!(told.contains("tampering: orders/a #2") && told.trim_end().ends_with("MISMATCH"), "{told}");
     assert!(!told.contains('\u{1b}'), "no colours where nobody sees them");
+}
+
+/// `ets export` of the scene, to a file of the auditor's.
+fn export(auditor: &Auditor, name: &str, arguments: &[&str]) -> String {
+    let file = auditor.file(name);
+    let mut command = Command::new(program("ets"));
+    command.env_clear().envs(Cluster::shared().environment(&auditor.database));
+    let output = command.args(["export", "--output", &file]).args(arguments).output().expect("ets runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    file
+}
+
+#[test]
+fn an_export_is_audited_like_the_server_that_wrote_it() {
+    let (_scene, mut client, auditor) = scene();
+    let (state, anchors) = (auditor.file("state"), auditor.publish(&mut client));
+    let of_server = auditor.audit(&["--state", &state]);
+    let file = export(&auditor, "ledger", &[]);
+    let of_export = auditor.audit(&["--export", &file]);
+    of_export.is_sound("SELF-CONSISTENT");
+    for name in
+        ["checkpoints", "domains", "events", "last_checkpoint", "ledger_id", "origin", "streams", "unsealed"]
+    {
+        assert_eq!(of_export.report[name], of_server.report[name], "{name}");
+    }
+    let checked = |audit: &Audit| audit.report["checked"].as_array().map_or(0, Vec::len);
+    assert!(checked(&of_export) < checked(&of_server));
+    auditor.audit(&["--export", &file, "--state", &state]).is_sound("WITNESSED");
+    auditor.audit(&["--export", &file, "--anchors", &anchors]).is_sound("ANCHORED");
+
+    // One domain, whose other roots are taken as the checkpoints state them.
+    let orders = export(&auditor, "orders", &["--domain", "orders"]);
+    let of_orders = auditor.audit(&["--export", &orders]);
+    of_orders.is_sound("SELF-CONSISTENT");
+    let not_checked = of_orders.report["not_checked"].to_string();
+    assert!(not_checked.contains("accounts") && !not_checked.contains("orders"), "{not_checked}");
+    // What only continues a checkpoint proves nothing alone.
+    let later = export(&auditor, "later", &["--from-checkpoint", "1"]);
+    let output = auditor.command(&["--export", &later]).output().expect("ets runs");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("continues checkpoint 1"));
+
+    // The server rewrites its unsealed end with alice's key, and exports that.
+    client.batch_execute("BEGIN").expect("a transaction");
+    client.batch_execute(DISARM).expect("a superuser can");
+    client
+        .batch_execute(
+            "DELETE FROM ets.ledger_event WHERE domain = 'orders' AND stream = 'a' AND sequence = 5;
+             SELECT attack.move_head('orders', 'a'); SELECT ets.arm(); COMMIT",
+        )
+        .expect("a superuser can");
+    let cut = export(&auditor, "cut", &[]);
+    auditor.audit(&["--export", &cut]).is_sound("SELF-CONSISTENT");
+    auditor.audit(&["--export", &cut, "--state", &state]).found(&["seal kept_head orders/a#5"]);
+}
+
+#[test]
+fn an_export_that_was_edited_is_found() {
+    let (_scene, _client, auditor) = scene();
+    let file = export(&auditor, "ledger", &[]);
+    let text = fs::read_to_string(&file).expect("the export");
+    let edited = auditor.file("edited");
+    let audit = |text: &str| {
+        fs::write(&edited, text).expect("a file");
+        auditor.audit(&["--export", &edited])
+    };
+    let lines: Vec<&str> = text.lines().collect();
+    let without = |index: usize| {
+        let kept = lines.iter().enumerate().filter(|(number, _)| *number != index);
+        kept.map(|(_, line)| format!("{line}\n")).collect::<String>()
+    };
+    // Any line but the first: what is before it is examined, and nothing else is said to be.
+    for index in [3, lines.len() / 2, lines.len() - 2, lines.len() - 1] {
+        let audited = audit(&without(index));
+        assert!(
+            audited.findings().contains(&"tampering export".to_owned()),
+            "{index} {:?}",
+            audited.findings()
+        );
+        assert_eq!(audited.code, 1);
+    }
+    for (from, to) in [
+        ("\"amount\":3", "\"amount\":4"),
+        ("\"tree_size\":", "\"tree_size\":1"),
+        ("\"notes\":{", "\"notes\":{ "),
+    ] {
+        let audited = audit(&text.replacen(from, to, 1));
+        assert!(
+            audited.findings().contains(&"tampering export".to_owned()),
+            "{from} {:?}",
+            audited.findings()
+        );
+    }
+
+    // Somebody writes an export of his own: the last event changed, every hash in the
+    // file made again, and a manifest that he signs.
+    let stranger = ets_core::key::SecretKey::from_seed(&[9; 32]);
+    let mut reader = ExportReader::new();
+    let mut writer = None;
+    let mut out = String::new();
+    let mut put = |line: String| out += &format!("{}\n", line.trim_end());
+    for line in &lines {
+        match (reader.push(line).expect("a line"), &mut writer) {
+            (Step::Header(header), _) => {
+                let (begun, line) = ExportWriter::begin(header, None);
+                writer = Some(begun);
+                put(line);
+            }
+            (Step::Leaves, Some(writer)) => {
+                let value: Value = serde_json::from_str(line).expect("JSON");
+                let hashes = value["leaves"]["hashes"].as_array().expect("hashes");
+                let hashes = hashes.iter().map(|hash| hash.as_str().expect("hex").parse().expect("a hash"));
+                put(writer.leaves(&Leaves {
+                    domain: value["leaves"]["domain"].as_str().expect("a name").parse().expect("a domain"),
+                    first: value["leaves"]["first"].as_u64().expect("a number"),
+                    hashes: hashes.collect(),
+                }));
+            }
+            (Step::Event(mut event, leaf), Some(writer)) => {
+                if leaf.is_none() && event.header.stream.as_str() == "a" {
+                    let payload = event.payload.canonical().replace("\"amount\":5", "\"amount\":6");
+                    event.payload = Payload::parse(&payload, &Limits::CEILING).expect("a payload");
+                    event.header.current_hash = event.computed_hash();
+                }
+                put(writer.event(&event));
+            }
+            (Step::Checkpoint(checkpoint), Some(writer)) => put(writer.checkpoint(&checkpoint)),
+            _ => {}
+        }
+    }
+    put(writer.expect("a header").finish(&stranger));
+    let audited = audit(&out);
+    audited.found(&["tampering manifest", "tampering signature orders/a#5"]);
 }

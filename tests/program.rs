@@ -101,6 +101,12 @@ fn an_event_is_signed_for_its_place_and_appended() {
     let again = lines(&actor.append(&["--event-id", &id], &order("b", 1).to_string()));
     assert_eq!(sent, again);
     assert_eq!(sent[0]["event_id"], id.as_str());
+    // Whoever knows the head signs for no other.
+    let known = head(&actor)["head_hash"].as_str().expect("hex").to_owned();
+    lines(&actor.append(&["--after", &known], &order("a", 30).to_string()));
+    let said = refusal(&actor.append(&["--after", &known], &order("a", 31).to_string()));
+    assert!(said.contains("nothing is signed"), "{said}");
+    assert_eq!(head(&actor)["sequence"], 30);
     actor.ledger.seal();
     assert_eq!(actor.ledger.findings(), Vec::<String>::new());
 }
@@ -126,6 +132,14 @@ fn what_was_prepared_can_be_signed_elsewhere() {
     let signed = String::from_utf8(signed.stdout).expect("JSON");
     let appended = lines(&fed(actor.command(&["append", "--signed", "-"]), &signed));
     assert_eq!(appended[0]["current_hash"], prepared["current_hash"]);
+    // What is there already is answered: also as an array, which may have any layout.
+    let value: Value = serde_json::from_str(&signed).expect("JSON");
+    let array = serde_json::to_string_pretty(&json!([value])).expect("JSON");
+    assert_eq!(lines(&fed(actor.command(&["append", "--signed", "-"]), &array)), appended);
+    for (garbage, says) in [("{}", "element 1"), ("[1]", "element 1"), ("{\n", "line 1"), ("[", "-: ")] {
+        let said = refusal(&fed(actor.command(&["append", "--signed", "-"]), garbage));
+        assert!(said.contains(says), "{garbage}: {said}");
+    }
     // All or none: the second is not what was signed.
     let before = actor.ledger.contents();
     let two = format!("{signed}{}", signed.replace("11", "12"));

@@ -4,7 +4,7 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ets_tests::{Cluster, Dump, Ledger, Signer, append, findings, head, order, tamper};
+use ets_tests::{Cluster, Dump, Ledger, Signer, anchored, append, findings, head, order, tamper};
 use postgres::Client;
 
 const DUMPS: [Dump; 3] = [Dump::Plain, Dump::Custom, Dump::Directory];
@@ -99,6 +99,7 @@ fn goes_on(client: &mut Client) {
 #[test]
 fn every_dump_restores_into_a_new_cluster() {
     let mut ledger = ledger_with_checkpoints();
+    anchored(&mut ledger.client, 2);
     assert_eq!(ledger.findings(), Vec::<String>::new());
     let note = kept_note(&mut ledger.client);
     let expected = rows(&mut ledger.client);

@@ -275,7 +275,8 @@ fn installation(variable: &str) -> PathBuf {
     }
 }
 
-fn bin() -> &'static Path {
+/// Where psql and the server's programs are.
+pub fn bin() -> &'static Path {
     static BIN: OnceLock<PathBuf> = OnceLock::new();
     BIN.get_or_init(|| {
         let output =

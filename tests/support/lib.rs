@@ -6,15 +6,17 @@ mod cluster;
 mod copies;
 mod golden;
 mod ledger;
+mod published;
 mod refusal;
 mod signer;
 mod test_data;
 
 pub use chain::Chain;
-pub use cluster::{Cluster, Database, checkout, give_to_server, program};
+pub use cluster::{Cluster, Database, bin, checkout, give_to_server, program};
 pub use copies::Dump;
 pub use golden::{assert_documented, assert_generated};
 pub use ledger::{Appended, DOMAIN, Ledger, SCHEMA, append, findings, head, order, tamper};
+pub use published::{anchored, statement};
 pub use refusal::{Refusal, error_of, refused};
 pub use signer::{Signer, canonical, digest, hash_of};
 pub use test_data::test_data;

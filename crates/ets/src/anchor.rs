@@ -2,22 +2,22 @@
 
 mod file;
 mod git;
+mod record;
 mod service;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use ets_core::anchor::AnchorStatement;
-use ets_core::checkpoint::DomainRoot;
-use ets_core::event::EventId;
-use ets_core::hash::Digest;
 use postgres::Client;
 use serde_json::json;
 
 use crate::{database, output};
 use file::Folder;
 use git::Repository;
-use service::{Failure, Outcome, Outgoing, Service};
+pub use git::git;
+use record::{Came, Database, Known, Recorded};
+use service::Service;
 
 /// Publish sealed checkpoints where the server cannot take them back.
 ///
@@ -27,7 +27,9 @@ use service::{Failure, Outcome, Outgoing, Service};
 /// --checkpoint names another. What came of it is recorded in ets.anchor, and declared in
 /// ets.audit once it is confirmed; what failed is tried again by the next call, later and later.
 ///
-/// Exits with 0 if everything is published, 1 if something failed, and with 2 if nothing could be tried, or for wrong usage.
+/// Exits with 0 if everything is published or asked for, 1 if something failed, and with 2 if nothing could be tried, or
+/// for wrong usage. With --verify: 0 if all evidence holds, 1 if some is broken, 2 if some was not looked at.
+/// With --json, one object a line for each place.
 #[derive(clap::Args)]
 #[command(after_help = "It needs a role that may record anchors:
   SELECT ets.grant_access('anchor_role', 'admin')
@@ -35,6 +37,7 @@ use service::{Failure, Outcome, Outgoing, Service};
 Examples:
   ets anchor --dsn 'dbname=shop' --git /srv/anchors --push
   ets anchor --dsn 'dbname=shop' --file /mnt/worm --git /srv/anchors --watch 300
+  ets anchor --dsn 'dbname=shop' --git /srv/anchors --verify
 
 ets audit --anchors compares a ledger with what was published. docs/anchors.md has a
 policy for production: two independent places, and an alarm on lag.")]
@@ -57,25 +60,28 @@ pub struct Arguments {
     /// Go on, and look for a new checkpoint every so many seconds
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     watch: Option<u64>,
-    /// One JSON object a line for each place, for programs
-    #[arg(long)]
-    json: bool,
+    /// Publish nothing: verify the evidence of every anchor whose service is named here
+    #[arg(long, conflicts_with_all = ["watch", "checkpoint", "push"])]
+    verify: bool,
 }
 
 /// Runs the command; the exit code.
 ///
 /// # Errors
 /// A message for the user, if nothing could be tried.
-pub fn run(arguments: &Arguments) -> Result<u8, String> {
+pub fn run(arguments: &Arguments, json: bool) -> Result<u8, String> {
     let services = services(arguments)?;
     let Some(seconds) = arguments.watch else {
         let mut client = database::connect(&arguments.dsn)?;
-        return once(&mut client, &services, arguments);
+        if arguments.verify {
+            return verify(&mut client, &services, json);
+        }
+        return once(&mut client, &services, arguments, json);
     };
     loop {
         // A server that is gone for a while ends nothing: what it missed is published later.
-        let round =
-            database::connect(&arguments.dsn).and_then(|mut client| once(&mut client, &services, arguments));
+        let round = database::connect(&arguments.dsn)
+            .and_then(|mut client| once(&mut client, &services, arguments, json));
         if let Err(problem) = round {
             eprintln!("ets: {problem}");
         }
@@ -97,140 +103,101 @@ fn services(arguments: &Arguments) -> Result<Vec<Box<dyn Service>>, String> {
     Ok(services)
 }
 
-/// Publishes one checkpoint everywhere; the exit code.
-fn once(client: &mut Client, services: &[Box<dyn Service>], arguments: &Arguments) -> Result<u8, String> {
-    let outgoing = read(client, arguments.checkpoint)?;
-    let Some(outgoing) = outgoing else {
+/// Publishes one checkpoint everywhere, and asks for proofs of earlier ones that are
+/// still owed; the exit code.
+fn once(
+    client: &mut Client,
+    services: &[Box<dyn Service>],
+    arguments: &Arguments,
+    json: bool,
+) -> Result<u8, String> {
+    let Some(statement) = record::read(client, arguments.checkpoint)? else {
         if let Some(checkpoint) = arguments.checkpoint {
             return Err(format!("there is no checkpoint {checkpoint}"));
         }
-        output::line(if arguments.json { "{\"checkpoint_id\":null}" } else { "nothing is sealed yet" })?;
+        output::line(if json { "{\"checkpoint_id\":null}" } else { "nothing is sealed yet" })?;
         return Ok(0);
     };
     let mut code = 0;
     for service in services {
-        let name = service.name();
-        let known = known(client, &outgoing.statement, &name)?;
-        let came = match known {
-            Known::Confirmed(evidence) => match service.verify(&outgoing.statement, &evidence) {
-                Ok(_) => Ok(Came::There),
-                Err(problem) => Ok(Came::Gone(problem)),
-            },
-            // Not yet time to ask again; whoever names a checkpoint does not wait.
-            Known::Waiting if arguments.watch.is_some() => continue,
-            Known::Open | Known::Waiting => service.publish(&outgoing).map(Came::Out),
+        let owed = match arguments.checkpoint {
+            Some(_) => Vec::new(),
+            None => record::owed(client, &service.name(), statement.checkpoint_id())?,
         };
-        let (state, detail) = settle(client, &outgoing.statement, &name, came)?;
-        if state != "confirmed" {
-            code = 1;
+        for checkpoint in owed {
+            if let Some(earlier) = record::read(client, Some(checkpoint))? {
+                code =
+                    code.max(attempt(client, service.as_ref(), &earlier, arguments.watch.is_some(), json)?);
+            }
         }
-        let checkpoint = outgoing.statement.checkpoint_id();
-        let meta_root = outgoing.statement.meta_root().to_string();
-        output::line(&if arguments.json {
-            json!({"checkpoint_id": checkpoint, "detail": detail, "meta_root": meta_root, "service": name, "state": state})
-                .to_string()
-        } else {
-            let detail = detail.map(|detail| format!(": {detail}")).unwrap_or_default();
-            output::printable(&format!("checkpoint {checkpoint} {meta_root}  {state}  {name}{detail}"))
-        })?;
+        code = code.max(attempt(client, service.as_ref(), &statement, arguments.watch.is_some(), json)?);
     }
     Ok(code)
 }
 
-/// How an attempt ended.
-enum Came {
-    Out(Outcome),
-    /// It had been confirmed, and still verifies.
-    There,
-    /// It had been confirmed, and is not there any more.
-    Gone(String),
-}
-
-/// Records what came of an attempt; the state in a word, and what there is to say.
-fn settle(
+/// Publishes a checkpoint at a service, or goes on with it, or looks whether it is
+/// still there; the exit code.
+fn attempt(
     client: &mut Client,
+    service: &dyn Service,
     statement: &AnchorStatement,
-    service: &str,
-    came: Result<Came, Failure>,
-) -> Result<(&'static str, Option<String>), String> {
-    let (state, evidence, failure) = match came {
-        Ok(Came::There) => return Ok(("confirmed", None)),
-        // The record stays: it was confirmed then. That it is gone is for people.
-        Ok(Came::Gone(problem)) => return Ok(("gone", Some(problem))),
-        Ok(Came::Out(Outcome::Confirmed(evidence))) => ("confirmed", Some(evidence), None),
-        Err(failure) => ("failed", None, Some(failure)),
+    is_watching: bool,
+    json: bool,
+) -> Result<u8, String> {
+    let name = service.name();
+    let came = match record::known(client, statement, &name)? {
+        Known::Confirmed(evidence) => match service.verify(statement, &evidence) {
+            Ok(_) => Ok(Came::There),
+            Err(problem) => Ok(Came::Gone(problem)),
+        },
+        // Not yet time to ask again; whoever calls once does not wait.
+        Known::Open { is_waiting: true, .. } if is_watching => return Ok(0),
+        Known::Open { evidence, .. } => {
+            service.publish(statement, evidence.as_deref(), &mut Database { client }).map(Came::Out)
+        }
     };
-    let reason = failure.as_ref().map(|failure| failure.reason.as_str());
-    let retry = failure.as_ref().is_none_or(|failure| failure.retry);
-    let checkpoint = i64::try_from(statement.checkpoint_id()).map_err(|error| error.to_string())?;
-    let sql = "SELECT ets.record_anchor($1, $2, $3, $4, $5, $6, NULL, $7)";
-    client
-        .query_one(sql, &[&checkpoint, &service, &state, &statement.to_jcs(), &evidence, &reason, &retry])
-        .map_err(|error| format!("cannot record what came of {service}: {}", database::message(&error)))?;
-    Ok((state, failure.map(|failure| failure.reason)))
+    let (state, detail) = record::settle(client, statement, &name, came)?;
+    let checkpoint = statement.checkpoint_id();
+    let meta_root = statement.meta_root().to_string();
+    output::line(&if json {
+        json!({"checkpoint_id": checkpoint, "detail": detail, "meta_root": meta_root, "service": name, "state": state})
+            .to_string()
+    } else {
+        let detail = detail.map(|detail| format!(": {detail}")).unwrap_or_default();
+        output::printable(&format!("checkpoint {checkpoint} {meta_root}  {state}  {name}{detail}"))
+    })?;
+    Ok(u8::from(matches!(state, "failed" | "gone")))
 }
 
-/// What `ets.anchor` has of a checkpoint and a service.
-enum Known {
-    /// Nothing, or what is to be tried again.
-    Open,
-    /// The next attempt is later.
-    Waiting,
-    Confirmed(Vec<u8>),
-}
-
-fn known(client: &mut Client, statement: &AnchorStatement, service: &str) -> Result<Known, String> {
-    let checkpoint = i64::try_from(statement.checkpoint_id()).map_err(|error| error.to_string())?;
-    let sql = "SELECT anchor.state, anchor.evidence, anchor.next_attempt > pg_catalog.clock_timestamp() FROM ets.anchor AS anchor
-                WHERE anchor.checkpoint_id = $1 AND anchor.service = $2";
-    let row = client.query_opt(sql, &[&checkpoint, &service]).map_err(|error| database::message(&error))?;
-    let Some(row) = row else { return Ok(Known::Open) };
-    let evidence: Option<Vec<u8>> = row.get(1);
-    Ok(match (row.get::<_, &str>(0), evidence, row.get::<_, Option<bool>>(2)) {
-        ("confirmed", Some(evidence), _) => Known::Confirmed(evidence),
-        (_, _, Some(true)) => Known::Waiting,
-        _ => Known::Open,
-    })
-}
-
-/// A checkpoint as it goes out, its MetaRoot computed from its roots and compared.
-fn read(client: &mut Client, checkpoint: Option<i64>) -> Result<Option<Outgoing>, String> {
-    let refused = |error: postgres::Error| database::message(&error);
-    let mut transaction = client
-        .build_transaction()
-        .isolation_level(postgres::IsolationLevel::RepeatableRead)
-        .read_only(true)
-        .start()
-        .map_err(refused)?;
-    let sql = "SELECT ledger.ledger_id, ledger.origin, checkpoint.checkpoint_id, checkpoint.checkpoint_event_id,
-                      checkpoint.meta_root
-                 FROM ets.ledger AS ledger, ets.checkpoint AS checkpoint
-                WHERE checkpoint.checkpoint_id = coalesce($1, (SELECT max(last.checkpoint_id) FROM ets.checkpoint AS last))";
-    let Some(row) = transaction.query_opt(sql, &[&checkpoint]).map_err(refused)? else { return Ok(None) };
-    let number: i64 = row.get(2);
-    let sql = "SELECT root.domain, root.tree_size, root.root_hash FROM ets.domain_root AS root
-                WHERE root.checkpoint_id = $1 ORDER BY root.domain";
-    let rows = transaction.query(sql, &[&number]).map_err(refused)?;
-    let wrong = |what: &str| format!("checkpoint {number} is not what was sealed: {what}");
-    let mut roots = Vec::new();
-    for root in &rows {
-        roots.push(DomainRoot {
-            domain: root.get::<_, &str>(0).parse().map_err(|_| wrong("a tree of no domain"))?,
-            tree_size: u64::try_from(root.get::<_, i64>(1)).map_err(|_| wrong("a size below 0"))?,
-            root: Digest::try_from(root.get::<_, &[u8]>(2)).map_err(|_| wrong("a root that is none"))?,
-        });
+/// Verifies every confirmed anchor whose service is named; the exit code.
+fn verify(client: &mut Client, services: &[Box<dyn Service>], json: bool) -> Result<u8, String> {
+    let mut worst = 0;
+    for anchor in record::confirmed(client)? {
+        let service = services.iter().find(|service| service.name() == anchor.service);
+        let (state, detail) = match (service, AnchorStatement::parse(&anchor.statement)) {
+            (_, Err(error)) => ("broken", error.to_string()),
+            (None, _) => ("unknown", "not looked at: its service is not named here".to_owned()),
+            (Some(service), Ok(statement)) => match service.verify(&statement, &anchor.evidence) {
+                Ok(proven) => ("holds", proven),
+                Err(problem) => ("broken", problem),
+            },
+        };
+        worst = match (worst, state) {
+            (1, _) | (_, "broken") => 1,
+            (worst, "holds") => worst,
+            _ => 2,
+        };
+        let Recorded { anchor_id, checkpoint_id, service, .. } = anchor;
+        output::line(&if json {
+            json!({
+                "anchor_id": anchor_id, "checkpoint_id": checkpoint_id, "detail": detail, "service": service, "state": state,
+            })
+            .to_string()
+        } else {
+            output::printable(&format!(
+                "anchor {anchor_id} of checkpoint {checkpoint_id}  {state}  {service}: {detail}"
+            ))
+        })?;
     }
-    let meta_root: &[u8] = row.get(4);
-    let statement = AnchorStatement::new(
-        row.get(0),
-        row.get::<_, &str>(1).parse().map_err(|_| wrong("the ledger's origin is none"))?,
-        u64::try_from(number).map_err(|_| wrong("its number"))?,
-        EventId::from_uuid(row.get(3)).ok_or_else(|| wrong("its event id is no UUID of version 7"))?,
-        roots,
-    )
-    .map_err(|error| wrong(&error.to_string()))?;
-    if statement.meta_root().as_bytes()[..] != *meta_root {
-        return Err(wrong("its domain roots give another MetaRoot"));
-    }
-    Ok(Some(Outgoing { statement }))
+    Ok(worst)
 }

@@ -3,12 +3,14 @@
 mod copy;
 mod evidence;
 mod examine;
+mod export;
 mod html;
 mod memory;
 mod multiset;
 mod progress;
 mod report;
 mod server;
+mod source;
 
 use std::num::NonZero;
 use std::path::PathBuf;
@@ -20,10 +22,12 @@ use ets_core::verify::{Finding, FindingClass, VerifiedRegistry};
 
 use crate::output;
 use evidence::{Evidence, Standing};
+use export::Export;
 use memory::Memory;
 use progress::Progress;
 use report::Report;
 use server::Server;
+use source::Source;
 
 /// Audit a ledger from outside: pull its rows, trust none of its functions, and do
 /// everything again.
@@ -48,6 +52,8 @@ use server::Server;
 Examples:
   ets audit --dsn 'host=db.example dbname=shop user=auditor' --root-key 8a88… --state shop.audit
   ets audit --dsn … --state shop.audit --anchors anchors/ --html report.html
+  ets audit --dsn … --state shop.audit --anchors-git https://git.example/anchors.git
+  ets audit --export ledger.ndjson --root-key 8a88…
 
 A daily timer that remembers, and compares what was published elsewhere, is the
 detection of a rewritten history within a day: docs/audit.md has the systemd unit.")]
@@ -55,6 +61,9 @@ pub struct Arguments {
     /// The database: a libpq connection string or URL; what it leaves out comes from PGHOST, PGUSER and so on
     #[arg(long, value_name = "DSN", default_value = "")]
     dsn: String,
+    /// An export in a file instead (ets export, or SELECT line FROM ets.export())
+    #[arg(long, value_name = "FILE", conflicts_with = "dsn")]
+    export: Option<PathBuf>,
     /// The ledger's root public key, 64 lowercase hex digits
     #[arg(long, value_name = "HEX", conflicts_with = "trust")]
     root_key: Option<String>,
@@ -67,6 +76,9 @@ pub struct Arguments {
     /// Published statements: a file, or a folder with LEDGER_ID/NUMBER.json in it; may be repeated
     #[arg(long, value_name = "PATH")]
     anchors: Vec<PathBuf>,
+    /// A git repository that statements are pushed to, by `ets anchor --git`: cloned for this audit; may be repeated
+    #[arg(long, value_name = "URL")]
+    anchors_git: Vec<String>,
     /// A checkpoint note that you kept (ets.checkpoint_note); may be repeated
     #[arg(long, value_name = "FILE")]
     checkpoint: Vec<PathBuf>,
@@ -79,9 +91,6 @@ pub struct Arguments {
     /// Write the report as one HTML page, too
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// One JSON object, for programs
-    #[arg(long)]
-    json: bool,
     /// No progress bar
     #[arg(long)]
     quiet: bool,
@@ -98,17 +107,26 @@ enum Named {
 ///
 /// # Errors
 /// A message for the user: the arguments are wrong, or something cannot be read.
-pub fn run(arguments: &Arguments) -> Result<u8, String> {
+pub fn run(arguments: &Arguments, json: bool) -> Result<u8, String> {
     let named = named(arguments)?;
     let memory = arguments.state.as_deref().map(Memory::read).transpose()?.flatten();
-    let mut progress = Progress::new(arguments.quiet || arguments.json);
-    let server = Server::connect(&arguments.dsn)?;
-    let mut opened = examine::open(&server, arguments.max_findings)?;
+    let mut progress = Progress::new(arguments.quiet || json);
+    let export = arguments.export.as_deref().map(Export::read).transpose()?;
+    let server = if export.is_none() { Some(Server::connect(&arguments.dsn)?) } else { None };
+    let source = export.as_ref().map(|export| export as &dyn Source);
+    let source = source.or(server.as_ref().map(|server| server as _)).ok_or("there is nothing to audit")?;
+    let mut opened = examine::open(source, arguments.max_findings).map_err(|message| {
+        let broken = export.as_ref().and_then(|export| export.broken.as_deref());
+        broken
+            .map_or(message.clone(), |broken| format!("{message}; the export was read no further: {broken}"))
+    })?;
+    let own = export.iter().flat_map(|export| export.findings(opened.verified.registry.as_ref()));
+    own.collect::<Vec<_>>().into_iter().for_each(|finding| opened.add(finding));
     let (is_named, wrong) = compare_root(&opened.verified, &named, memory.as_ref());
     wrong.into_iter().for_each(|finding| opened.add(finding));
     let kept = gather(arguments, &named, memory.as_ref(), &opened.verified)?;
     let examined =
-        examine::examine(&server, opened, &kept, memory.as_ref(), arguments.threads, &mut progress)?;
+        examine::examine(source, opened, &kept, memory.as_ref(), arguments.threads, &mut progress)?;
     progress.clear();
 
     let mut report = Report::of(&examined, &kept, is_named);
@@ -119,7 +137,7 @@ pub fn run(arguments: &Arguments) -> Result<u8, String> {
         std::fs::write(path, html::page(&report))
             .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
     }
-    output::line(&if arguments.json { report.to_json() } else { report.to_text(output::in_colour()) })?;
+    output::line(&if json { report.to_json() } else { report.to_text(output::in_colour()) })?;
     Ok(report.verdict.exit_code())
 }
 
@@ -194,6 +212,9 @@ fn gather(
     }
     for path in &arguments.anchors {
         kept.extend(evidence::anchors(path, &registry.ledger().ledger_id)?);
+    }
+    for url in &arguments.anchors_git {
+        kept.extend(evidence::repository(url, &registry.ledger().ledger_id)?);
     }
     Ok(kept)
 }

@@ -2,15 +2,20 @@
 
 use postgres::{Client, Config, NoTls};
 
+use crate::{connection_string, tls};
+
 /// Connects to `dsn`, a libpq connection string or URL; what it leaves out comes
-/// from `PGHOST`, `PGPORT`, `PGUSER`, `PGPASSWORD` and `PGDATABASE`, as for psql.
+/// from `PGHOST`, `PGPORT`, `PGUSER`, `PGPASSWORD`, `PGDATABASE`, `PGSSLMODE`, `PGSSLROOTCERT`,
+/// `PGSSLCERT` and `PGSSLKEY`, as for psql.
 ///
 /// # Errors
 /// A message for the user: the string is none, or no connection came about.
 pub fn connect(dsn: &str) -> Result<Client, String> {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let (dsn, parameters) = connection_string::split(dsn)?;
+    let parameters = parameters.or_environment(variable)?;
     let mut config: Config =
         dsn.parse().map_err(|error| format!("the connection string is wrong: {error}"))?;
-    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     if config.get_hosts().is_empty() {
         config.host(&variable("PGHOST").unwrap_or_else(|| "/var/run/postgresql".to_owned()));
     }
@@ -35,7 +40,11 @@ pub fn connect(dsn: &str) -> Result<Client, String> {
         config.dbname(&name);
     }
     config.application_name("ets");
-    config.connect(NoTls).map_err(|error| format!("cannot connect: {}", message(&error)))
+    let connected = match tls::connector(&mut config, &parameters)? {
+        Some(connector) => config.connect(connector),
+        None => config.connect(NoTls),
+    };
+    connected.map_err(|error| format!("cannot connect: {}", message(&error)))
 }
 
 /// What the server said, with detail and hint on lines of their own, or the driver

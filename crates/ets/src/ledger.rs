@@ -3,12 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
-use ets_core::canonical::{Limits, Payload};
+use ets_core::canonical::{Limits, Payload, parse_json, to_jcs};
 use ets_core::event::Event;
 use ets_core::hash::{Digest, event_hash};
 use ets_core::name::SchemaVersion;
 use postgres::{Client, Row};
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::signer::{self, Signer};
@@ -16,6 +16,9 @@ use crate::{database, output};
 
 /// ET005: somebody else was faster.
 const HEAD_MOVED: &str = "ET005";
+
+/// Of payloads in a file; each has its own limit.
+const MAX_BYTES: usize = 1 << 30;
 
 /// Where the database is.
 #[derive(clap::Args)]
@@ -85,10 +88,13 @@ pub struct AppendArguments {
     /// Each line of the file is a payload
     #[arg(long, conflicts_with = "signed")]
     lines: bool,
+    /// The stream's head as you know it, 64 lowercase hex digits: nothing is signed for another
+    #[arg(long, value_name = "HASH", conflicts_with_all = ["signed", "lines"])]
+    after: Option<Digest>,
     /// How often to sign again if the head has moved
     #[arg(long, value_name = "TIMES", default_value_t = 10)]
     retries: u32,
-    /// The file holds signed events, one JSON object a line; they are appended all or none
+    /// The file holds signed events, an array or one JSON object a line; they are appended all or none
     #[arg(long, conflicts_with_all = ["key", "signer"])]
     signed: bool,
     /// The file; `-` is standard input
@@ -139,7 +145,7 @@ pub fn prepare(arguments: &PrepareArguments) -> Result<u8, String> {
 pub fn append(arguments: &AppendArguments) -> Result<u8, String> {
     let text = read(&arguments.file)?;
     let Some(schema_version) = &arguments.schema_version else {
-        return append_signed(&mut arguments.database.connect()?, &text);
+        return append_signed(&mut arguments.database.connect()?, &text, &arguments.file);
     };
     let numbered: Vec<(usize, &str)> = match arguments.lines {
         true => text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).collect(),
@@ -153,7 +159,13 @@ pub fn append(arguments: &AppendArguments) -> Result<u8, String> {
     let key = arguments.signer.open()?;
     let mut client = arguments.database.connect()?;
     for (number, payload) in &payloads {
-        let event = Signed { key: &key, payload, schema_version, event_id: arguments.event_id };
+        let event = Signed {
+            key: &key,
+            payload,
+            schema_version,
+            event_id: arguments.event_id,
+            after: arguments.after,
+        };
         let appended =
             event.append(&mut client, arguments.retries).map_err(|message| match arguments.lines {
                 true => format!("line {number}: {message}"),
@@ -170,6 +182,7 @@ struct Signed<'a> {
     payload: &'a Payload,
     schema_version: &'a SchemaVersion,
     event_id: Option<Uuid>,
+    after: Option<Digest>,
 }
 
 impl Signed<'_> {
@@ -180,6 +193,12 @@ impl Signed<'_> {
         let mut left = retries;
         loop {
             let (previous, current) = place(client, self.payload, self.schema_version)?;
+            if let Some(after) = self.after.filter(|after| *after != previous) {
+                let stored = self.stored(client);
+                return stored.ok_or_else(|| {
+                    format!("the server would have it signed after {previous}, not after {after}: nothing is signed")
+                });
+            }
             let public_key = self.key.public_key();
             let signature = self.key.sign(&current)?;
             let appended = client.query_one(
@@ -249,16 +268,51 @@ fn place(
     Ok((previous, hash))
 }
 
-/// Events that were signed elsewhere, one JSON object a line, in one transaction.
-fn append_signed(client: &mut Client, text: &str) -> Result<u8, String> {
-    let elements: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+/// Events that were signed elsewhere, in one transaction: an array, or one JSON object a line.
+fn append_signed(client: &mut Client, text: &str, file: &Path) -> Result<u8, String> {
+    let limits = Limits { max_bytes: MAX_BYTES, max_depth: Limits::CEILING.max_depth + 2 };
+    let elements = if text.trim_start().starts_with('[') {
+        let array =
+            parse_json(text.trim(), &limits).map_err(|error| format!("{}: {error}", file.display()))?;
+        array.as_array().cloned().unwrap_or_default()
+    } else {
+        let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+        lines
+            .map(|(index, line)| {
+                let wrong = |error| format!("{}, line {}: {error}", file.display(), index + 1);
+                parse_json(line.trim(), &limits).map_err(wrong)
+            })
+            .collect::<Result<_, _>>()?
+    };
+    let signed = elements.iter().enumerate().map(|(index, element)| {
+        signed_hash(element).ok_or_else(|| {
+            format!(
+                "{}: element {} is no signed event: it has no payload or previous_hash",
+                file.display(),
+                index + 1
+            )
+        })
+    });
+    let signed: Vec<Digest> = signed.collect::<Result<_, _>>()?;
     let sql = "SELECT event_id, domain, stream, sequence, encode(current_hash, 'hex'), registry_version
                  FROM ets.append_batch(($1::text)::json)";
-    let rows = client.query(sql, &[&format!("[{}]", elements.join(","))]);
-    for row in rows.map_err(|error| database::message(&error))? {
-        output::line(&line_of(&row))?;
+    let mut transaction = client.transaction().map_err(|error| database::message(&error))?;
+    let rows = transaction.query(sql, &[&to_jcs(&Value::Array(elements))]);
+    let rows = rows.map_err(|error| database::message(&error))?;
+    let appended: Vec<String> = rows.iter().map(|row| row.get(4)).collect();
+    if appended != signed.iter().map(Digest::to_string).collect::<Vec<_>>() {
+        return Err("the server answered other events than were sent: nothing is appended".into());
     }
+    transaction.commit().map_err(|error| database::message(&error))?;
+    rows.iter().try_for_each(|row| output::line(&line_of(row)))?;
     Ok(0)
+}
+
+/// What was signed: the hash of an element's payload behind its previous_hash.
+fn signed_hash(element: &Value) -> Option<Digest> {
+    let payload = Payload::from_value(element.get("payload")?.clone(), &Limits::CEILING).ok()?;
+    let previous: Digest = element.get("previous_hash")?.as_str()?.parse().ok()?;
+    Some(event_hash(payload.canonical().as_bytes(), &previous))
 }
 
 fn line_of(row: &Row) -> String {
@@ -282,8 +336,6 @@ fn line(
 }
 
 fn read(file: &Path) -> Result<String, String> {
-    /// Of payloads in a file; each has its own limit.
-    const MAX_BYTES: usize = 1 << 30;
     output::read_text(file, MAX_BYTES)
 }
 

@@ -5,13 +5,17 @@
 mod anchor;
 mod audit;
 mod authority;
+mod connection_string;
 mod database;
+mod http;
 mod keys;
 mod ledger;
 mod output;
 mod passphrase;
 mod sign;
 mod signer;
+mod tls;
+mod transfer;
 mod verify;
 
 use std::process::ExitCode;
@@ -23,6 +27,9 @@ use clap::{Parser, Subcommand};
 #[derive(Parser)]
 #[command(name = "ets", version, subcommand_required = true, arg_required_else_help = true)]
 struct Arguments {
+    /// JSON for programs, also of what goes wrong: {"error": …} on standard error
+    #[arg(long, global = true)]
+    json: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -39,6 +46,8 @@ enum Command {
     Head(ledger::HeadArguments),
     Prepare(ledger::PrepareArguments),
     Append(ledger::AppendArguments),
+    Export(transfer::ExportArguments),
+    Import(transfer::ImportArguments),
 }
 
 /// What the program exits with when it was not used as it should be, or could
@@ -46,10 +55,21 @@ enum Command {
 const COULD_NOT: u8 = 2;
 
 fn main() -> ExitCode {
-    let result = match Arguments::parse().command {
-        Command::Verify(arguments) => verify::run(&arguments),
-        Command::Audit(arguments) => audit::run(&arguments),
-        Command::Anchor(arguments) => anchor::run(&arguments),
+    let Arguments { json, command } = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        // Help is no error. What was not understood cannot say whether it wanted JSON, but shows it.
+        Err(error) if error.use_stderr() && std::env::args().any(|argument| argument == "--json") => {
+            let text = error.to_string();
+            let message = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+            eprintln!("{}", serde_json::json!({"error": message}));
+            return ExitCode::from(COULD_NOT);
+        }
+        Err(error) => error.exit(),
+    };
+    let result = match command {
+        Command::Verify(arguments) => verify::run(&arguments, json),
+        Command::Audit(arguments) => audit::run(&arguments, json),
+        Command::Anchor(arguments) => anchor::run(&arguments, json),
         Command::Keygen(arguments) => keys::keygen(&arguments),
         Command::KeyId(arguments) => keys::key_id(&arguments),
         Command::Sign(arguments) => sign::run(&arguments),
@@ -57,11 +77,16 @@ fn main() -> ExitCode {
         Command::Head(arguments) => ledger::head(&arguments),
         Command::Prepare(arguments) => ledger::prepare(&arguments),
         Command::Append(arguments) => ledger::append(&arguments),
+        Command::Export(arguments) => transfer::export(&arguments, json),
+        Command::Import(arguments) => transfer::import(&arguments),
     };
     match result {
         Ok(code) => ExitCode::from(code),
         Err(message) => {
-            eprintln!("ets: {message}");
+            match json {
+                true => eprintln!("{}", serde_json::json!({"error": message})),
+                false => eprintln!("ets: {message}"),
+            }
             ExitCode::from(COULD_NOT)
         }
     }

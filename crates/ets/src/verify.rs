@@ -22,7 +22,7 @@ use crate::output::{self, printable};
 ///
 /// Exits with 0 if every file is MATCH, 1 if any is MISMATCH, and otherwise with 2:
 /// UNVERIFIABLE (a check could not be made, which is never a pass), an unreadable file,
-/// or wrong usage.
+/// or wrong usage. With --json, one object a line for each file.
 #[derive(clap::Args)]
 #[command(after_help = "Where the files come from, in SQL:
   SELECT ets.proof_bundle(event_id)             one event, with what proves it
@@ -50,16 +50,13 @@ pub struct Arguments {
     /// For a tlog-proof: the document of the event that it proves
     #[arg(long, value_name = "FILE")]
     event: Option<PathBuf>,
-    /// One JSON object a line for each file, for programs
-    #[arg(long)]
-    json: bool,
 }
 
 /// Runs the command; the exit code.
 ///
 /// # Errors
 /// A message for the user, if the arguments are wrong.
-pub fn run(arguments: &Arguments) -> Result<u8, String> {
+pub fn run(arguments: &Arguments, json: bool) -> Result<u8, String> {
     let trust = trust(arguments)?;
     let verifier_key = arguments.verifier_key.as_deref().map(str::parse::<VerifierKey>).transpose();
     let verifier_key = verifier_key.map_err(|error| format!("--verifier-key is {error}"))?;
@@ -74,7 +71,7 @@ pub fn run(arguments: &Arguments) -> Result<u8, String> {
             Err(message) => vec![Check { name: "format", passed: None, detail: message }],
         };
         let verdict = Verdict::of(&checks);
-        if arguments.json {
+        if json {
             output::line(&as_json(file, &checks, verdict))?;
         } else {
             output::line(&as_text(file, &checks, verdict, output::in_colour()))?;

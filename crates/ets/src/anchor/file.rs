@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use ets_core::anchor::AnchorStatement;
 
-use super::service::{Failure, Outcome, Outgoing, Service};
+use super::service::{Failure, Outcome, Service, Source};
 
 /// A folder of statements.
 pub struct Folder {
@@ -108,9 +108,14 @@ impl Service for Folder {
         format!("file {}", self.path.display())
     }
 
-    fn publish(&self, outgoing: &Outgoing) -> Result<Outcome, Failure> {
-        self.write(&outgoing.statement)?;
-        Ok(Outcome::Confirmed(Folder::relative(&outgoing.statement).into_bytes()))
+    fn publish(
+        &self,
+        statement: &AnchorStatement,
+        _: Option<&[u8]>,
+        _: &mut dyn Source,
+    ) -> Result<Outcome, Failure> {
+        self.write(statement)?;
+        Ok(Outcome::Confirmed(Folder::relative(statement).into_bytes()))
     }
 
     fn verify(&self, statement: &AnchorStatement, evidence: &[u8]) -> Result<String, String> {

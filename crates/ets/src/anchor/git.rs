@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use ets_core::anchor::AnchorStatement;
 
 use super::file::Folder;
-use super::service::{Failure, Outcome, Outgoing, Service};
+use super::service::{Failure, Outcome, Service, Source};
 
 /// How long git may take for one command; a push goes over a network.
 const TIME_OUT: Duration = Duration::from_secs(60);
@@ -37,46 +37,7 @@ impl Repository {
 
     /// Runs git in the worktree; what it printed.
     fn git(&self, arguments: &[&str]) -> Result<String, String> {
-        let what = arguments.first().copied().unwrap_or_default();
-        let mut command = Command::new("git");
-        command.arg("-C").arg(self.folder.path()).args(arguments);
-        command.env("GIT_TERMINAL_PROMPT", "0").stdin(Stdio::null());
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|error| format!("cannot run git: {error}"))?;
-        // Both are read while it runs: a full pipe would stop it.
-        let (out, err) = (child.stdout.take(), child.stderr.take());
-        let reader = |pipe: Option<Box<dyn std::io::Read + Send>>| {
-            thread::spawn(move || {
-                let mut bytes = Vec::new();
-                if let Some(pipe) = pipe {
-                    let _ = pipe.take(AnchorStatement::MAX_BYTES as u64 + 1).read_to_end(&mut bytes);
-                }
-                String::from_utf8_lossy(&bytes).into_owned()
-            })
-        };
-        let out = reader(out.map(|pipe| Box::new(pipe) as _));
-        let err = reader(err.map(|pipe| Box::new(pipe) as _));
-        let end = Instant::now() + TIME_OUT;
-        let status = loop {
-            match child.try_wait().map_err(|error| format!("git {what}: {error}"))? {
-                Some(status) => break status,
-                None if Instant::now() < end => sleep(Duration::from_millis(10)),
-                None => {
-                    let _ = child.kill();
-                    let _ = child.wait();
-                    return Err(format!("git {what} took longer than {} seconds", TIME_OUT.as_secs()));
-                }
-            }
-        };
-        let (out, err) = (out.join().unwrap_or_default(), err.join().unwrap_or_default());
-        if status.success() {
-            return Ok(out);
-        }
-        let said = err.lines().chain(out.lines()).map(str::trim).find(|line| !line.is_empty());
-        Err(format!("git {what} failed: {}", said.unwrap_or("it said nothing")))
+        git(self.folder.path(), arguments)
     }
 
     /// The commit that last touched the statement's file, if it holds the statement.
@@ -105,8 +66,12 @@ impl Service for Repository {
         format!("git {}", self.folder.path().display())
     }
 
-    fn publish(&self, outgoing: &Outgoing) -> Result<Outcome, Failure> {
-        let statement = &outgoing.statement;
+    fn publish(
+        &self,
+        statement: &AnchorStatement,
+        _: Option<&[u8]>,
+        _: &mut dyn Source,
+    ) -> Result<Outcome, Failure> {
         self.folder.write(statement)?;
         let commit = match self.commit_of(statement) {
             Some(commit) => commit,
@@ -135,4 +100,51 @@ impl Service for Repository {
         self.holds(commit, statement)?;
         Ok(format!("commit {commit} in {} holds the statement", self.folder.path().display()))
     }
+}
+
+/// Runs git in a folder; what it printed. It never asks anybody anything.
+///
+/// # Errors
+/// In one line: what git said, or that it took too long.
+pub fn git(folder: &Path, arguments: &[&str]) -> Result<String, String> {
+    let what = arguments.first().copied().unwrap_or_default();
+    let mut command = Command::new("git");
+    command.arg("-C").arg(folder).args(arguments);
+    command.env("GIT_TERMINAL_PROMPT", "0").stdin(Stdio::null());
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("cannot run git: {error}"))?;
+    // Both are read while it runs: a full pipe would stop it.
+    let (out, err) = (child.stdout.take(), child.stderr.take());
+    let reader = |pipe: Option<Box<dyn std::io::Read + Send>>| {
+        thread::spawn(move || {
+            let mut bytes = Vec::new();
+            if let Some(pipe) = pipe {
+                let _ = pipe.take(AnchorStatement::MAX_BYTES as u64 + 1).read_to_end(&mut bytes);
+            }
+            String::from_utf8_lossy(&bytes).into_owned()
+        })
+    };
+    let out = reader(out.map(|pipe| Box::new(pipe) as _));
+    let err = reader(err.map(|pipe| Box::new(pipe) as _));
+    let end = Instant::now() + TIME_OUT;
+    let status = loop {
+        match child.try_wait().map_err(|error| format!("git {what}: {error}"))? {
+            Some(status) => break status,
+            None if Instant::now() < end => sleep(Duration::from_millis(10)),
+            None => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(format!("git {what} took longer than {} seconds", TIME_OUT.as_secs()));
+            }
+        }
+    };
+    let (out, err) = (out.join().unwrap_or_default(), err.join().unwrap_or_default());
+    if status.success() {
+        return Ok(out);
+    }
+    let said = err.lines().chain(out.lines()).map(str::trim).find(|line| !line.is_empty());
+    Err(format!("git {what} failed: {}", said.unwrap_or("it said nothing")))
 }

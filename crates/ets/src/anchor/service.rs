@@ -1,19 +1,16 @@
 //! What an anchoring service does with a checkpoint.
 
-/// A checkpoint as it goes out.
-pub struct Outgoing {
-    /// What is published.
-    pub statement: ets_core::anchor::AnchorStatement,
-}
+use ets_core::anchor::AnchorStatement;
+use ets_core::hash::Digest;
+use ets_core::name::DomainName;
 
 /// How far a publication came. The bytes are the evidence, kept as they are.
-///
-/// What a folder or a repository has, it has at once; a service whose proof comes
-/// later would be pending, which `ets.anchor` knows.
 #[derive(Debug)]
 pub enum Outcome {
     /// Published, and the evidence verified.
     Confirmed(Vec<u8>),
+    /// Published; what came back is not a proof yet, and the next attempt gets it.
+    Pending(Vec<u8>),
 }
 
 /// Why a publication failed; `retry` says whether trying again can help.
@@ -37,16 +34,27 @@ impl Failure {
     }
 }
 
+/// What a service may ask the ledger for beside the statement.
+pub trait Source {
+    /// The signed note of a domain's root at the last checkpoint (C2SP tlog-checkpoint).
+    /// It is as the server tells it: whoever uses it compares it with the statement.
+    fn checkpoint_note(&mut self, domain: &DomainName) -> Result<String, Failure>;
+    /// The consistency proof between two sizes of a domain's tree (RFC 6962 section 2.1.2), not verified.
+    fn consistency_proof(&mut self, domain: &DomainName, from: u64, to: u64) -> Result<Vec<Digest>, Failure>;
+}
+
 /// Where checkpoints are published.
 pub trait Service {
     /// Kind and place, for instance `rfc3161 https://tsa.example`; at most 255 characters; no secrets.
     fn name(&self) -> String;
-    /// Publishes; never `Confirmed` unless the evidence verified.
-    fn publish(&self, outgoing: &Outgoing) -> Result<Outcome, Failure>;
-    /// Verifies kept evidence offline: what it proves, one line, or why not.
-    fn verify(
+    /// Publishes, or goes on from the evidence `earlier` of an attempt that ended as
+    /// [`Outcome::Pending`]; never `Confirmed` unless the evidence verified.
+    fn publish(
         &self,
-        statement: &ets_core::anchor::AnchorStatement,
-        evidence: &[u8],
-    ) -> Result<String, String>;
+        statement: &AnchorStatement,
+        earlier: Option<&[u8]>,
+        source: &mut dyn Source,
+    ) -> Result<Outcome, Failure>;
+    /// Verifies kept evidence without the network: what it proves, one line, or why not.
+    fn verify(&self, statement: &AnchorStatement, evidence: &[u8]) -> Result<String, String>;
 }

@@ -4,6 +4,7 @@
 use std::io::Read;
 use std::ops::Range;
 
+use ets_core::event::Event;
 use ets_core::verify::RawEvent;
 use uuid::Uuid;
 
@@ -22,11 +23,46 @@ pub struct Row {
 }
 
 impl Row {
-    /// A row of this one column.
-    pub fn of_column(bytes: &[u8]) -> Self {
-        let mut row = Row { bytes: bytes.to_vec(), ..Row::default() };
-        row.columns[0] = u32::try_from(bytes.len()).ok().map(|end| (0, end));
+    /// A row of these columns, at most as many as a row has.
+    pub fn of_columns(columns: &[Option<&[u8]>]) -> Self {
+        let mut row = Row::default();
+        for (column, bytes) in row.columns.iter_mut().zip(columns) {
+            let Some(bytes) = bytes else { continue };
+            let start = row.bytes.len();
+            row.bytes.extend_from_slice(bytes);
+            *column = u32::try_from(start).ok().zip(u32::try_from(row.bytes.len()).ok());
+        }
         row
+    }
+
+    /// The row that a server would send of an event, its payload only if asked for,
+    /// with the two columns behind its members.
+    pub fn of_event(event: &Event, with_payload: bool, leaf_index: Option<i64>, last: Option<i64>) -> Self {
+        let header = &event.header;
+        let int = |number: u64| i64::try_from(number).unwrap_or(i64::MAX).to_be_bytes();
+        let (sequence, version) = (int(header.sequence), int(header.registry_version));
+        let timestamp = header.timestamp.unix_micros().saturating_sub(POSTGRES_EPOCH).to_be_bytes();
+        let (leaf_index, last) = (leaf_index.map(i64::to_be_bytes), last.map(i64::to_be_bytes));
+        let payload = with_payload.then(|| [b"\x01", event.payload.canonical().as_bytes()].concat());
+        let key_id = header.key_id.to_string();
+        let schema_version = header.schema_version.to_string();
+        Row::of_columns(&[
+            Some(header.event_id.as_uuid().as_bytes()),
+            Some(header.domain.as_str().as_bytes()),
+            Some(header.stream.as_str().as_bytes()),
+            Some(&sequence),
+            payload.as_deref(),
+            Some(schema_version.as_bytes()),
+            Some(key_id.as_bytes()),
+            Some(&header.public_key),
+            Some(header.previous_hash.as_bytes()),
+            Some(header.current_hash.as_bytes()),
+            Some(&header.signature.0),
+            Some(&timestamp),
+            Some(&version),
+            leaf_index.as_ref().map(|bytes| &bytes[..]),
+            last.as_ref().map(|bytes| &bytes[..]),
+        ])
     }
 
     /// The bytes of a column, from 0; none for NULL.

@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 
 use ets_core::anchor::AnchorStatement;
 use ets_core::checkpoint::DomainRoot;
-use ets_core::hash::Digest;
+use ets_core::hash::{Digest, to_hex};
 use ets_core::name::DomainName;
 use ets_core::registry::Registry;
 use ets_core::trust::TrustFile;
 use ets_core::verify::{KeptCheckpoint, KeptRoot};
 use uuid::Uuid;
 
+use crate::anchor::git;
 use crate::output;
 
 /// How far a piece of evidence is out of the server's reach.
@@ -96,6 +97,29 @@ pub fn anchors(path: &Path, ledger_id: &Uuid) -> Result<Vec<Evidence>, String> {
     }
     files.sort();
     files.iter().map(|file| read(file)).collect()
+}
+
+/// The published statements of this ledger in a git repository, as its default branch
+/// has them now.
+///
+/// # Errors
+/// A message that names the repository: it cannot be cloned; or as [`anchors`].
+pub fn repository(url: &str, ledger_id: &Uuid) -> Result<Vec<Evidence>, String> {
+    let mut name = [0; 8];
+    getrandom::fill(&mut name).map_err(|error| format!("no random bytes: {error}"))?;
+    let folder = std::env::temp_dir().join(format!("ets-anchors-{}", to_hex(&name)));
+    fs::create_dir(&folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
+    // `--` before the URL: it may not be an option of git's.
+    let cloned = git(&folder, &["clone", "--quiet", "--depth", "1", "--", url, "clone"]);
+    let found = cloned
+        .map_err(|problem| format!("cannot fetch {url}: {problem}"))
+        .and_then(|_| anchors(&folder.join("clone"), ledger_id));
+    let _ = fs::remove_dir_all(&folder);
+    let inside = format!("anchor {}/", folder.join("clone").display());
+    Ok(found?
+        .into_iter()
+        .map(|kept| Evidence { source: kept.source.replacen(&inside, &format!("anchor {url} "), 1), ..kept })
+        .collect())
 }
 
 /// A checkpoint note that was kept.

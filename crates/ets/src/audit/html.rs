@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use ets_core::verify::Verdict;
 
-use super::report::{CHECKED, Report};
+use super::report::Report;
 
 /// The most checkpoints that the timeline draws; of more it draws some, evenly.
 const POINTS: usize = 400;
@@ -56,7 +56,7 @@ pub fn page(report: &Report) -> String {
         out.push_str("</table></div>\n");
     }
     out.push_str("<h2>Checked</h2>\n<ul>\n");
-    CHECKED.iter().for_each(|line| list_item(&mut out, line));
+    report.checked.iter().for_each(|line| list_item(&mut out, line));
     out.push_str("</ul>\n<h2>Not checked</h2>\n<ul>\n");
     report.not_checked.iter().for_each(|line| list_item(&mut out, line));
     out.push_str("</ul>\n</body>\n</html>\n");

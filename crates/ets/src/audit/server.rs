@@ -9,10 +9,11 @@ use ets_core::canonical::{Limits, parse_json, to_jcs};
 use ets_core::hash::to_hex;
 use ets_core::name::REGISTRY;
 use ets_core::time::Timestamp;
-use ets_core::verify::{CheckpointRow, Columns, RootRow, SealedRoot, StoredTiles};
+use ets_core::verify::{CheckpointRow, Columns, RootRow, SealedRoot};
 use postgres::Client;
 
 use super::copy::{Row, Rows};
+use super::source::{EachCheckpoint, EachRow, SealPosition, Source, Tables};
 use crate::database;
 
 /// The thirteen members of an event in the order of `ets.event`; the payload, or NULL.
@@ -27,29 +28,9 @@ macro_rules! members {
     };
 }
 
-/// The column behind the thirteen members: the event's leaf in its domain's tree, and
-/// the transaction that appended it; or in the order of leaves, whether there is an event.
-pub const LEAF_INDEX: usize = 13;
-/// See [`LEAF_INDEX`].
-pub const TRANSACTION_ID: usize = 14;
-
 /// An open connection with its snapshot.
 pub struct Server {
     client: RefCell<Client>,
-}
-
-/// What the last seal saw, as it is stored.
-pub struct SealPosition {
-    /// The snapshot's `xmin`, `xmax` and transactions in progress.
-    snapshot: (i64, i64, Vec<i64>),
-}
-
-impl SealPosition {
-    /// Whether the last seal saw what this transaction appended.
-    pub fn saw(&self, transaction_id: i64) -> bool {
-        let (xmin, xmax, running) = &self.snapshot;
-        transaction_id < *xmin || (transaction_id < *xmax && !running.contains(&transaction_id))
-    }
 }
 
 impl Server {
@@ -67,23 +48,7 @@ impl Server {
         Ok(Server { client: RefCell::new(client) })
     }
 
-    /// The registry's events in their order.
-    ///
-    /// # Errors
-    /// A message for the user, or what `each` answers; as for all that reads rows.
-    pub fn registry(&self, each: impl FnMut(Row) -> Result<(), String>) -> Result<(), String> {
-        self.events("event.domain = 'ets.registry' AND event.stream = 'main'", each)
-    }
-
-    /// All other events, by domain, stream and sequence.
-    ///
-    /// # Errors
-    /// As [`Server::registry`].
-    pub fn others(&self, each: impl FnMut(Row) -> Result<(), String>) -> Result<(), String> {
-        self.events("NOT (event.domain = 'ets.registry' AND event.stream = 'main')", each)
-    }
-
-    fn events(&self, condition: &str, each: impl FnMut(Row) -> Result<(), String>) -> Result<(), String> {
+    fn events(&self, condition: &str, each: EachRow) -> Result<(), String> {
         const MEMBERS: &str = members!("event.payload");
         self.copy(
             &format!(
@@ -97,17 +62,39 @@ impl Server {
         )
     }
 
-    /// The leaves of a domain from `from` to before `to`, in their order, each with its
-    /// event but for the payload.
-    ///
-    /// # Errors
-    /// As [`Server::registry`].
-    pub fn leaves(
-        &self,
-        domain: &str,
-        (from, to): (i64, i64),
-        each: impl FnMut(Row) -> Result<(), String>,
-    ) -> Result<(), String> {
+    fn texts(&self, sql: &str) -> Result<Vec<String>, String> {
+        let mut client = self.client.borrow_mut();
+        let rows = client.query(sql, &[]).map_err(|error| database::message(&error))?;
+        rows.iter()
+            .filter_map(|row| {
+                row.try_get::<_, Option<String>>(0).map_err(|error| database::message(&error)).transpose()
+            })
+            .collect()
+    }
+
+    fn copy(&self, sql: &str, each: EachRow) -> Result<(), String> {
+        let mut client = self.client.borrow_mut();
+        let reader = client
+            .copy_out(&format!("COPY ({sql}) TO STDOUT (FORMAT binary)"))
+            .map_err(|error| database::message(&error))?;
+        let mut rows = Rows::new(reader)?;
+        while let Some(row) = rows.next_row()? {
+            each(row)?;
+        }
+        Ok(())
+    }
+}
+
+impl Source for Server {
+    fn registry(&self, each: EachRow) -> Result<(), String> {
+        self.events("event.domain = 'ets.registry' AND event.stream = 'main'", each)
+    }
+
+    fn others(&self, each: EachRow) -> Result<(), String> {
+        self.events("NOT (event.domain = 'ets.registry' AND event.stream = 'main')", each)
+    }
+
+    fn leaves(&self, domain: &str, (from, to): (i64, i64), each: EachRow) -> Result<(), String> {
         const MEMBERS: &str = members!("NULL::pg_catalog.jsonb");
         let members = MEMBERS.replacen("event.event_id", "leaf.event_id", 1);
         let domain = quoted(domain);
@@ -123,50 +110,12 @@ impl Server {
         )
     }
 
-    /// Every `event_id` with its domain, ascending.
-    ///
-    /// # Errors
-    /// As [`Server::registry`].
-    pub fn ids(&self, each: impl FnMut(Row) -> Result<(), String>) -> Result<(), String> {
+    fn ids(&self, each: EachRow) -> Result<(), String> {
         let sql = "SELECT event.event_id, event.domain FROM ets.ledger_event AS event ORDER BY event.event_id, event.domain";
         self.copy(sql, each)
     }
 
-    /// `domain, stream, sequence, head_hash, last_event_id, last_timestamp,
-    /// registry_version, state` of every head.
-    ///
-    /// # Errors
-    /// As [`Server::registry`].
-    pub fn heads(&self, each: impl FnMut(Row) -> Result<(), String>) -> Result<(), String> {
-        let sql = "SELECT head.domain, head.stream, head.sequence, head.head_hash, head.last_event_id,
-                          head.last_timestamp, head.registry_version, head.state
-                     FROM ets.stream_head AS head ORDER BY head.domain, head.stream";
-        self.copy(sql, each)
-    }
-
-    /// `level, tile_index` of every tile of a domain.
-    ///
-    /// # Errors
-    /// As [`Server::registry`].
-    pub fn tiles(&self, domain: &str, each: impl FnMut(Row) -> Result<(), String>) -> Result<(), String> {
-        let domain = quoted(domain);
-        self.copy(
-            &format!(
-                "SELECT tile.level::pg_catalog.int8, tile.tile_index FROM ets.merkle_tile AS tile WHERE tile.domain = {domain}
-                  ORDER BY tile.level, tile.tile_index"
-            ),
-            each,
-        )
-    }
-
-    /// Every checkpoint with its roots, in order: the number, then either.
-    ///
-    /// # Errors
-    /// As [`Server::registry`].
-    pub fn checkpoints(
-        &self,
-        mut each: impl FnMut(i64, Option<CheckpointRow>, Option<RootRow>, Option<Timestamp>) -> Result<(), String>,
-    ) -> Result<(), String> {
+    fn checkpoints(&self, each: EachCheckpoint) -> Result<(), String> {
         let sql = "SELECT checkpoint.checkpoint_id, checkpoint.version, checkpoint.checkpoint_event_id, checkpoint.meta_root,
                           root.checkpoint_id, root.domain, root.tree_size, root.root_hash, root.note, leaf.event_id,
                           checkpoint.created_at
@@ -174,7 +123,7 @@ impl Server {
                      FULL JOIN ets.domain_root AS root ON root.checkpoint_id = checkpoint.checkpoint_id
                      LEFT JOIN ets.merkle_leaf AS leaf ON leaf.domain = root.domain AND leaf.leaf_index = root.tree_size - 1
                     ORDER BY coalesce(checkpoint.checkpoint_id, root.checkpoint_id), root.domain";
-        self.copy(sql, |row| {
+        self.copy(sql, &mut |row| {
             let checkpoint = row.int(0).map(|_| CheckpointRow {
                 version: row.text(1).unwrap_or_default().to_owned(),
                 checkpoint_event_id: row.uuid(2),
@@ -192,11 +141,7 @@ impl Server {
         })
     }
 
-    /// The roots that were sealed of a domain's tree, by size.
-    ///
-    /// # Errors
-    /// A message for the user.
-    pub fn sealed_roots(&self, domain: &str) -> Result<Vec<SealedRoot>, String> {
+    fn sealed_roots(&self, domain: &str) -> Result<Vec<SealedRoot>, String> {
         let (domain, registry) = (quoted(domain), quoted(REGISTRY));
         let mut sealed = Vec::new();
         self.copy(
@@ -209,7 +154,7 @@ impl Server {
                      ON before.checkpoint_id = each.checkpoint_id - 1 AND before.domain = {registry}
                   ORDER BY each.tree_size, each.checkpoint_id"
             ),
-            |row| {
+            &mut |row| {
                 let count = |column| row.int(column).and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
                 sealed.push(SealedRoot {
                     tree_size: count(0),
@@ -224,22 +169,37 @@ impl Server {
         Ok(sealed)
     }
 
-    /// The domains that have a root, a leaf or a tile, whatever they are called.
-    ///
-    /// # Errors
-    /// A message for the user.
-    pub fn domains(&self) -> Result<Vec<String>, String> {
+    fn domains(&self) -> Result<Vec<String>, String> {
         let sql = "SELECT root.domain FROM ets.domain_root AS root UNION
                    SELECT leaf.domain FROM ets.merkle_leaf AS leaf UNION
                    SELECT tile.domain FROM ets.merkle_tile AS tile";
         self.texts(sql)
     }
 
-    /// What the last seal saw; none if that says nothing about rows here, as after a restore.
-    ///
-    /// # Errors
-    /// A message for the user.
-    pub fn seal_position(&self) -> Result<Option<SealPosition>, String> {
+    fn tiles(&self, domain: &str, each: EachRow) -> Result<(), String> {
+        let domain = quoted(domain);
+        self.copy(
+            &format!(
+                "SELECT tile.level::pg_catalog.int8, tile.tile_index FROM ets.merkle_tile AS tile WHERE tile.domain = {domain}
+                  ORDER BY tile.level, tile.tile_index"
+            ),
+            each,
+        )
+    }
+
+    fn tile(&self, domain: &str, level: u8, index: u64) -> Result<Option<Vec<u8>>, String> {
+        // No tree has so many.
+        let Ok(index) = i64::try_from(index) else { return Ok(None) };
+        let sql = "SELECT tile.hashes FROM ets.merkle_tile AS tile
+                    WHERE tile.domain = $1 AND tile.level = $2 AND tile.tile_index = $3";
+        let mut client = self.client.borrow_mut();
+        let row = client
+            .query_opt(sql, &[&domain, &i32::from(level), &index])
+            .map_err(|error| database::message(&error))?;
+        row.map(|row| row.try_get(0).map_err(|error| database::message(&error))).transpose()
+    }
+
+    fn seal_position(&self) -> Result<Option<SealPosition>, String> {
         let sql = "SELECT position.snapshot::pg_catalog.text
                      FROM ets.seal_position AS position
                      JOIN pg_catalog.pg_control_system() AS system ON system.system_identifier = position.system_identifier
@@ -254,13 +214,12 @@ impl Server {
             let (xmin, xmax) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
             let running = parts.next()?.split(',').filter(|id| !id.is_empty());
             let running = running.map(|id| id.parse().ok()).collect::<Option<_>>()?;
-            Some(SealPosition { snapshot: (xmin, xmax, running) })
+            Some(SealPosition::new(xmin, xmax, running))
         };
         Ok(parse())
     }
 
-    /// About how many events there are, for a progress bar.
-    pub fn estimate(&self) -> u64 {
+    fn estimate(&self) -> u64 {
         let sql = "SELECT greatest(class.reltuples, 0)::pg_catalog.int8::pg_catalog.text FROM pg_catalog.pg_class AS class
                     WHERE class.oid = 'ets.ledger_event'::pg_catalog.regclass";
         let sealed = "SELECT pg_catalog.sum(root.tree_size)::pg_catalog.text FROM ets.domain_root AS root
@@ -271,60 +230,29 @@ impl Server {
         number(sql).unwrap_or(0).max(number(sealed).unwrap_or(0))
     }
 
-    /// What a table that is made from the registry holds, in the order of `columns`.
-    ///
-    /// # Errors
-    /// A message for the user.
-    pub fn projection(&self, table: &str, columns: &[&str]) -> Result<Vec<Columns>, String> {
+    fn tables(&self) -> Option<&dyn Tables> {
+        Some(self)
+    }
+
+    fn lacks(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+impl Tables for Server {
+    fn heads(&self, each: EachRow) -> Result<(), String> {
+        let sql = "SELECT head.domain, head.stream, head.sequence, head.head_hash, head.last_event_id,
+                          head.last_timestamp, head.registry_version, head.state
+                     FROM ets.stream_head AS head ORDER BY head.domain, head.stream";
+        self.copy(sql, each)
+    }
+
+    fn projection(&self, table: &str, columns: &[&str]) -> Result<Vec<Columns>, String> {
         let list: Vec<String> = columns.iter().map(|column| format!("kept.{column}")).collect();
         let sql = format!("SELECT {} FROM ets.{table} AS kept", list.join(", "));
         let mut client = self.client.borrow_mut();
         let rows = client.query(&sql, &[]).map_err(|error| database::message(&error))?;
         rows.iter().map(|row| (0..columns.len()).map(|column| column_text(row, column)).collect()).collect()
-    }
-
-    fn texts(&self, sql: &str) -> Result<Vec<String>, String> {
-        let mut client = self.client.borrow_mut();
-        let rows = client.query(sql, &[]).map_err(|error| database::message(&error))?;
-        rows.iter()
-            .filter_map(|row| {
-                row.try_get::<_, Option<String>>(0).map_err(|error| database::message(&error)).transpose()
-            })
-            .collect()
-    }
-
-    fn copy(&self, sql: &str, mut each: impl FnMut(Row) -> Result<(), String>) -> Result<(), String> {
-        let mut client = self.client.borrow_mut();
-        let reader = client
-            .copy_out(&format!("COPY ({sql}) TO STDOUT (FORMAT binary)"))
-            .map_err(|error| database::message(&error))?;
-        let mut rows = Rows::new(reader)?;
-        while let Some(row) = rows.next_row()? {
-            each(row)?;
-        }
-        Ok(())
-    }
-}
-
-/// A domain's stored tiles.
-pub struct Tiles<'a> {
-    pub server: &'a Server,
-    pub domain: String,
-}
-
-impl StoredTiles for Tiles<'_> {
-    type Error = String;
-
-    fn stored(&mut self, level: u8, index: u64) -> Result<Option<Vec<u8>>, String> {
-        // No tree has so many.
-        let Ok(index) = i64::try_from(index) else { return Ok(None) };
-        let sql = "SELECT tile.hashes FROM ets.merkle_tile AS tile
-                    WHERE tile.domain = $1 AND tile.level = $2 AND tile.tile_index = $3";
-        let mut client = self.server.client.borrow_mut();
-        let row = client
-            .query_opt(sql, &[&self.domain, &i32::from(level), &index])
-            .map_err(|error| database::message(&error))?;
-        row.map(|row| row.try_get(0).map_err(|error| database::message(&error))).transpose()
     }
 }
 
@@ -360,7 +288,7 @@ impl<'a> postgres::types::FromSql<'a> for Moment {
         _: &postgres::types::Type,
         raw: &'a [u8],
     ) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
-        let row = Row::of_column(raw);
+        let row = Row::of_columns(&[Some(raw)]);
         Ok(Moment(row.unix_micros(0).and_then(Timestamp::from_unix_micros)))
     }
 
@@ -375,7 +303,7 @@ impl<'a> postgres::types::FromSql<'a> for JsonText {
         _: &postgres::types::Type,
         raw: &'a [u8],
     ) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
-        let row = Row::of_column(raw);
+        let row = Row::of_columns(&[Some(raw)]);
         Ok(JsonText(row.jsonb(0).ok_or("a jsonb of another format")?.to_owned()))
     }
 
