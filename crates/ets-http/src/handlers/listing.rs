@@ -207,7 +207,7 @@ pub async fn activity(State(shared): State<Shared>, parameters: Parameters) -> R
     let sql = "WITH now AS (SELECT (extract(epoch FROM now()) * 1000)::bigint AS milliseconds),
                     part AS (
                       SELECT number, now.milliseconds - ($1 - number) * $2 AS begins
-                        FROM now, generate_series(0, $1 - 1) AS number),
+                        FROM now, generate_series(0::bigint, $1::bigint - 1) AS number),
                     appended AS (
                       SELECT ((('x' || substr(replace(event.event_id::text, '-', ''), 1, 12))::bit(48)::bigint
                                - now.milliseconds) / $2 + $1 - 1) AS number, count(*) AS events
