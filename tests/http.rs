@@ -468,3 +468,53 @@ fn figures_health_and_an_orderly_end() {
     problem(&nowhere.get("/api/ledger/domains"), 503, None);
     assert!(nowhere.get("/metrics").text().contains("ets_up 0"));
 }
+
+#[test]
+fn it_speaks_tls_with_its_certificate() {
+    let ledger = Ledger::new();
+    let folder = Cluster::shared().folder().join(format!("{}.tls", ledger.database.name));
+    std::fs::create_dir(&folder).expect("a folder");
+    let file = |name: &str| folder.join(name).to_str().expect("UTF-8").to_owned();
+    let make = |name: &str| {
+        let (certificate, key) = (file(&format!("{name}.crt")), file(&format!("{name}.key")));
+        let made = std::process::Command::new("openssl")
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:P-256",
+                "-nodes",
+                "-days",
+                "2",
+            ])
+            .args(["-subj", "/CN=x", "-addext", "subjectAltName=IP:127.0.0.1"])
+            .args(["-keyout", &key, "-out", &certificate])
+            .output()
+            .expect("openssl runs");
+        assert!(made.status.success());
+        (certificate, key)
+    };
+    let ((certificate, key), (stranger, _)) = (make("server"), make("stranger"));
+    let tls = ["--tls-certificate", &certificate, "--tls-key", &key];
+    let server = Server::start(&ledger.database.environment(), &tls);
+    assert!(server.base().starts_with("https://"));
+    // Somebody who says nothing holds up nobody.
+    let address = server.base().trim_start_matches("https://").to_owned();
+    let _silent = std::net::TcpStream::connect(address).expect("it listens");
+    let asked = |trusted: &str| {
+        let script = "import ssl, sys, urllib.request as u\n\
+             print(u.urlopen(sys.argv[1], timeout=20, context=ssl.create_default_context(cafile=sys.argv[2])).read().decode())";
+        std::process::Command::new("python3")
+            .args(["-c", script, &format!("{}/readyz", server.base()), trusted])
+            .output()
+            .expect("python3 runs")
+    };
+    let answer = asked(&certificate);
+    assert!(String::from_utf8_lossy(&answer.stdout).contains(&ledger.id.to_string()), "{answer:?}");
+    assert!(!asked(&stranger).status.success(), "nobody else vouches for it");
+    let wrong = ["--tls-certificate", &key, "--tls-key", &key];
+    let failed = Server::fails(&ledger.database.environment(), &wrong);
+    assert!(failed.contains("cannot use"), "{failed}");
+}

@@ -1,53 +1,54 @@
 //! Where the database is, and rows as what they mean.
 
+use std::time::Duration;
+
+use ets_connect::Settings;
 use ets_core::event::Event;
 use ets_core::verify::RawEvent;
-use tokio_postgres::{Config, Row};
+use tokio_postgres::{Client, NoTls, Row};
 
 use crate::problem::Problem;
 
-/// The settings of `dsn`, a libpq connection string or URL; what it leaves out comes
-/// from `PGHOST`, `PGPORT`, `PGUSER`, `PGPASSWORD` and `PGDATABASE`, as for psql.
-/// Statements end after `time_out` seconds.
+/// The settings of `dsn`, a libpq connection string or URL; what it leaves out comes from the
+/// environment, as for psql. Statements end after `time_out` seconds.
 ///
 /// # Errors
-/// A message for the user: the string is none.
-pub fn config(dsn: &str, time_out: u64) -> Result<Config, String> {
-    let mut config: Config =
-        dsn.parse().map_err(|error| format!("the connection string is wrong: {error}"))?;
-    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-    if config.get_hosts().is_empty() {
-        config.host(variable("PGHOST").unwrap_or_else(|| "/var/run/postgresql".to_owned()));
-    }
-    if config.get_ports().is_empty()
-        && let Some(port) = variable("PGPORT")
-    {
-        config.port(port.parse().map_err(|_| format!("PGPORT is no port: {port}"))?);
-    }
-    if config.get_user().is_none()
-        && let Some(user) = variable("PGUSER").or_else(|| variable("USER"))
-    {
-        config.user(user);
-    }
-    if config.get_password().is_none()
-        && let Some(password) = variable("PGPASSWORD")
-    {
-        config.password(password);
-    }
-    if config.get_dbname().is_none()
-        && let Some(name) = variable("PGDATABASE")
-    {
-        config.dbname(name);
-    }
+/// A message for the user: the string is none, or a file that it names cannot be used.
+pub fn settings(dsn: &str, time_out: u64) -> Result<Settings, String> {
+    let mut settings = ets_connect::settings(dsn, "ets-http")?;
+    let config = &mut settings.config;
     let options = config.get_options().map(|given| format!("{given} ")).unwrap_or_default();
-    config.options(format!(
-        "{options}-c statement_timeout={time_out}s -c default_transaction_isolation=read\\ committed"
-    ));
-    config.application_name("ets-http");
+    config.options(format!("{options}-c statement_timeout={time_out}s"));
     if config.get_connect_timeout().is_none() {
-        config.connect_timeout(std::time::Duration::from_secs(5));
+        config.connect_timeout(Duration::from_secs(5));
     }
-    Ok(config)
+    Ok(settings)
+}
+
+/// A connection with the task that serves it.
+///
+/// # Errors
+/// No connection came about.
+pub async fn connect(settings: &Settings) -> Result<Client, tokio_postgres::Error> {
+    // Two types of connection, and one task for either.
+    match settings.tls.clone() {
+        Some(tls) => {
+            let (client, connection) = settings.config.connect(tls).await?;
+            tokio::spawn(ended(connection));
+            Ok(client)
+        }
+        None => {
+            let (client, connection) = settings.config.connect(NoTls).await?;
+            tokio::spawn(ended(connection));
+            Ok(client)
+        }
+    }
+}
+
+async fn ended(connection: impl Future<Output = Result<(), tokio_postgres::Error>>) {
+    if let Err(error) = connection.await {
+        tracing::warn!(%error, "a connection to the database ended");
+    }
 }
 
 /// The columns of an event, in the order that [`event`] reads; `$event` is an `ets.event`.

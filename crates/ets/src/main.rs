@@ -5,7 +5,6 @@
 mod anchor;
 mod audit;
 mod authority;
-mod connection_string;
 mod database;
 mod http;
 mod keys;
@@ -14,7 +13,6 @@ mod output;
 mod passphrase;
 mod sign;
 mod signer;
-mod tls;
 mod transfer;
 mod verify;
 

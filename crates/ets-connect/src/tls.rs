@@ -3,16 +3,16 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use postgres::config::{Config, Host};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use tokio_postgres::config::{Config, Host};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::connection_string::{SslMode, TlsParameters};
+use crate::parameters::{SslMode, TlsParameters};
 
 /// How the driver shall connect: none without TLS. A socket in a file has none, as with libpq.
 ///
@@ -20,7 +20,7 @@ use crate::connection_string::{SslMode, TlsParameters};
 /// A message for the user: a file cannot be read or holds no certificate, or the mode
 /// needs one that is not named.
 pub fn connector(config: &mut Config, tls: &TlsParameters) -> Result<Option<MakeRustlsConnect>, String> {
-    use postgres::config::SslMode as Driver;
+    use tokio_postgres::config::SslMode as Driver;
     let mode = tls.mode.unwrap_or_default();
     let is_local = config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)));
     if is_local || mode == SslMode::Disable {
