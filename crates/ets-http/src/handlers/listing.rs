@@ -212,7 +212,7 @@ pub async fn activity(State(shared): State<Shared>, parameters: Parameters) -> R
                       SELECT ((('x' || substr(replace(event.event_id::text, '-', ''), 1, 12))::bit(48)::bigint
                                - now.milliseconds) / $2 + $1 - 1) AS number, count(*) AS events
                         FROM now, ets.ledger_event AS event
-                       WHERE event.event_id >= (lpad(to_hex(now.milliseconds - $1 * $2), 12, '0') || '7000800000000000000')::uuid
+                       WHERE event.event_id >= (lpad(to_hex(now.milliseconds - $1 * $2), 12, '0') || '70008000000000000000')::uuid
                        GROUP BY 1),
                     sealed AS (
                       SELECT (((extract(epoch FROM checkpoint.created_at) * 1000)::bigint - now.milliseconds) / $2 + $1 - 1) AS number,
