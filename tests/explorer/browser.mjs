@@ -25,6 +25,7 @@ test("from the domains to an event that this browser verifies", async () => {
   await page.waitForSelector(".steps");
   assert.deepEqual([await verdict(page), await steps(page, "failed"), await steps(page, "unknown")], ["MATCH", [], []]);
   assert.equal((await steps(page, "passed")).length, 14);
+  assert.match(await page.textContent(".banner"), /All 14 steps hold.*Schema and rules are not judged here/);
   await page.reload();
   await settled(page);
   assert.match(await page.textContent("#trust"), /the same as when first seen/);

@@ -83,7 +83,10 @@ const titles = (checks, verdict) => checks.filter(([, passed]) => passed === ver
 
 function sentence(checks) {
   switch (verdictOf(checks)) {
-    case "MATCH": return `${checks.length === 1 ? "The step holds" : `All ${checks.length} steps hold`}, computed in this browser.`;
+    case "MATCH": {
+      const hold = checks.length === 1 ? "The step holds" : `All ${checks.length} steps hold`, isEvent = checks.some(([name]) => name === "hash");
+      return `${hold}, computed in this browser.${isEvent ? " Schema and rules are not judged here." : ""}`;
+    }
     case "MISMATCH": return `This does not hold: ${titles(checks, false)}.`;
     default: return `What could be checked holds. Open: ${titles(checks, null)}.`;
   }
