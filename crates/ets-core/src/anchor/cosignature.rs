@@ -49,6 +49,26 @@ impl WitnessKey {
         earliest.ok_or(NoteError::NotSigned)
     }
 
+    /// `note` with this witness's cosignature out of `lines`, what it answered to the note,
+    /// and the time of it. Lines of other keys are left out (C2SP tlog-witness: the client
+    /// ignores them).
+    ///
+    /// # Errors
+    /// [`NoteError::Note`] if they are no signature lines, else as [`WitnessKey::verify`].
+    pub fn add_cosignature(&self, note: &Note, lines: &str) -> Result<(Note, u64), NoteError> {
+        let mut answered = note.with_lines(lines)?;
+        let before = note.signatures().count();
+        let mut place = 0;
+        let mut has_one = false;
+        answered.retain(|name, bytes| {
+            place += 1;
+            let is_ours = *name == self.name && bytes.starts_with(&self.hash());
+            place <= before && !is_ours || place > before && is_ours && !std::mem::replace(&mut has_one, true)
+        });
+        let time = self.verify(&answered)?;
+        Ok((answered, time))
+    }
+
     /// The first four bytes of the key's hash, which signatures carry:
     /// `SHA256( name || 0x0A || 0x04 || public key )`.
     pub fn hash(&self) -> [u8; 4] {
