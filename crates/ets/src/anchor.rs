@@ -3,6 +3,7 @@
 mod file;
 mod git;
 mod service;
+mod witness;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use crate::{database, output};
 use file::Folder;
 use git::Repository;
 use service::{Failure, Outcome, Service, Source};
+use witness::WitnessArguments;
 
 /// Publish sealed checkpoints where the server cannot take them back.
 ///
@@ -52,6 +54,14 @@ pub struct Arguments {
     /// Push each commit to the branch's upstream
     #[arg(long, requires = "git")]
     push: bool,
+    #[command(flatten)]
+    witnesses: WitnessArguments,
+    /// For https, trust the certificates in this PEM file instead of the public ones
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// How long a service may take for an answer
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = clap::value_parser!(u64).range(1..=600))]
+    time_out: u64,
     /// The checkpoint to publish; the last by default
     #[arg(long, value_name = "N", conflicts_with = "watch")]
     checkpoint: Option<i64>,
@@ -91,6 +101,10 @@ fn services(arguments: &Arguments) -> Result<Vec<Box<dyn Service>>, String> {
     }
     for path in &arguments.git {
         services.push(Box::new(Repository::open(path, arguments.push)?));
+    }
+    let (time_out, authorities) = (Duration::from_secs(arguments.time_out), arguments.ca_file.as_deref());
+    if let Some(witnesses) = arguments.witnesses.open(time_out, authorities)? {
+        services.push(Box::new(witnesses));
     }
     if services.is_empty() {
         return Err("say where to publish: --file or --git".to_owned());
@@ -220,6 +234,17 @@ impl Source for Database<'_> {
             .map(hash)
             .collect::<Result<_, _>>()
             .map_err(|_| Failure::passing("a step of the consistency proof is no hash"))
+    }
+
+    fn root_at(&mut self, domain: &DomainName, size: u64) -> Result<Option<Digest>, Failure> {
+        let Ok(size) = i64::try_from(size) else { return Ok(None) };
+        let sql = "SELECT root.root_hash FROM ets.domain_root AS root
+                    WHERE root.domain = $1 AND root.tree_size = $2 ORDER BY root.checkpoint_id LIMIT 1";
+        let row = self.client.query_opt(sql, &[&domain.as_str(), &size]);
+        let row = row.map_err(|error| Failure::passing(database::message(&error)))?;
+        row.map(|row| Digest::try_from(row.get::<_, &[u8]>(0)))
+            .transpose()
+            .map_err(|_| Failure::lasting(format!("the root of domain {domain} at {size} is no hash")))
     }
 }
 
