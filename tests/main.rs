@@ -38,5 +38,6 @@ mod tlog;
 mod validate;
 mod verifiers;
 mod webhooks;
+mod witness;
 mod zod;
 mod zod_example;

@@ -2,6 +2,7 @@
 
 mod file;
 mod git;
+mod ledger;
 mod service;
 mod witness;
 
@@ -19,6 +20,7 @@ use serde_json::json;
 use crate::{database, output};
 use file::Folder;
 use git::Repository;
+use ledger::LedgerArguments;
 use service::{Failure, Outcome, Service, Source};
 use witness::WitnessArguments;
 
@@ -56,6 +58,8 @@ pub struct Arguments {
     push: bool,
     #[command(flatten)]
     witnesses: WitnessArguments,
+    #[command(flatten)]
+    other_ledger: LedgerArguments,
     /// For https, trust the certificates in this PEM file instead of the public ones
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
@@ -105,6 +109,9 @@ fn services(arguments: &Arguments) -> Result<Vec<Box<dyn Service>>, String> {
     let (time_out, authorities) = (Duration::from_secs(arguments.time_out), arguments.ca_file.as_deref());
     if let Some(witnesses) = arguments.witnesses.open(time_out, authorities)? {
         services.push(Box::new(witnesses));
+    }
+    if let Some(ledger) = arguments.other_ledger.open(time_out)? {
+        services.push(Box::new(ledger));
     }
     if services.is_empty() {
         return Err("say where to publish: --file or --git".to_owned());
