@@ -10,6 +10,7 @@ mod bad_input;
 mod compromise;
 mod concurrency;
 mod crash;
+mod cross_anchor;
 mod determinism;
 mod evolution;
 mod export;

@@ -2,10 +2,8 @@
 //! and for a fork; a listener of the test for answers that no witness should give.
 
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::process::Command;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -228,4 +226,108 @@ fn a_witness_refuses_a_fork_and_the_alarm_names_it() {
     ledger.append(&order("a", 7));
     ledger.seal();
     assert_eq!(publish(&ledger.database.name, &witness, &[]).state(), (0, "confirmed"));
+}
+
+/// A listener that gives every request this answer, after a while.
+fn listener(answer: String, delay: Duration) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (Ok(mut stream), answer) = (stream, answer.clone()) else { continue };
+            thread::spawn(move || {
+                let mut request = [0; 16 << 10];
+                let _ = stream.read(&mut request);
+                thread::sleep(delay);
+                let _ = stream.write_all(answer.as_bytes());
+            });
+        }
+    });
+    url
+}
+
+fn http(status: &str, content_type: &str, body: &str) -> String {
+    let length = body.len();
+    format!(
+        "HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+    )
+}
+
+#[test]
+fn an_answer_that_no_witness_should_give_confirms_nothing() {
+    let (mut ledger, [witness, other]) = scene::<2>("hostile", 3);
+    let database = ledger.database.name.clone();
+    assert_eq!(publish(&database, &named(&[&witness]), &[]).state(), (0, "confirmed"));
+    let sql = "SELECT convert_from(evidence, 'UTF8') FROM ets.anchor";
+    let evidence = WitnessedCheckpoint::parse(&one(&mut ledger.client, sql)).expect("evidence");
+    let note = evidence.notes[0].to_string();
+    let replayed = format!("{}\n", note.trim_end().lines().last().expect("a cosignature"));
+    ledger.append(&order("a", 4));
+    let checkpoint = ledger.seal();
+
+    let text = "text/plain";
+    let size = "text/x.tlog.size";
+    for (answer, says) in [
+        (http("200 OK", text, &replayed), "is no cosignature: the note's signature is not valid"),
+        (http("200 OK", text, "<html>welcome</html>\n"), "is no cosignature"),
+        (http("200 OK", text, &format!("\n{replayed}")), "is no cosignature"),
+        (http("200 OK", text, ""), "is no cosignature"),
+        (http("200 OK", text, &"x".repeat(1 << 20)), "add-checkpoint"),
+        (http("409 Conflict", size, "0\n"), "answered 409"),
+        (http("409 Conflict", size, "-3\n"), "answered 409"),
+        (http("409 Conflict", size, "03\n"), "answered 409"),
+        (http("409 Conflict", text, "3\n"), "answered 409"),
+        (http("422 Unprocessable Entity", text, "no"), "answered 422"),
+        (http("403 Forbidden", text, "no"), "does not know the ledger's key"),
+        (http("404 Not Found", text, "no"), "does not know the domain's log"),
+        (http("500 Internal Server Error", text, "\u{1b}[31mno"), "answered 500"),
+        (http("302 Found\r\nLocation: http://127.0.0.1:1/", text, ""), "answered 302"),
+        ("garbage".to_owned(), "add-checkpoint"),
+        (String::new(), "add-checkpoint"),
+    ] {
+        let liar = [(listener(answer.clone(), Duration::ZERO), witness.key.clone())];
+        let published = publish(&database, &liar, &["--time-out", "10"]);
+        assert_eq!(published.state(), (1, "failed"), "{answer}: {:?}", published.lines);
+        assert!(published.reason().contains(says), "{answer}: {}", published.reason());
+        assert!(!published.reason().contains('\u{1b}'));
+    }
+    // One that is slow is left alone in time.
+    let slow = [(listener(http("200 OK", text, &replayed), Duration::from_secs(60)), witness.key.clone())];
+    let begin = Instant::now();
+    assert_eq!(publish(&database, &slow, &["--time-out", "1"]).state(), (1, "failed"));
+    assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
+    // A real witness under another's key, and one that never heard of the ledger.
+    let wrong = [(witness.url(), other.key.clone())];
+    let published = publish(&database, &wrong, &[]);
+    assert_eq!(published.state(), (1, "failed"));
+    assert!(published.reason().contains("is no cosignature"), "{}", published.reason());
+    let stranger = Litewitness::start("hostile-stranger");
+    let published = publish(&database, &named(&[&stranger]), &[]);
+    assert_eq!(published.state(), (1, "failed"));
+    assert!(published.reason().contains("does not know the domain's log"), "{}", published.reason());
+
+    // All of it may pass, and none of it left anything behind.
+    let sql = format!(
+        "SELECT bool_and(next_attempt > now() AND evidence IS NULL)::text FROM ets.anchor WHERE checkpoint_id = {checkpoint}"
+    );
+    assert_eq!(one(&mut ledger.client, &sql), "true");
+    assert_eq!(publish(&database, &named(&[&witness]), &[]).state(), (0, "confirmed"));
+}
+
+#[test]
+fn witnesses_are_named_as_they_must_be() {
+    let ledger = Ledger::new();
+    let key = "w.test+37a1ae25+BJdPGVZ2GD4fnQ8bF8xJYVVFMGxj/RyeZ1kGVGLJYyGK";
+    for (arguments, says) in [
+        (vec!["--witness", "http://127.0.0.1:1"], "--witness-key"),
+        (vec!["--witness", "ftp://127.0.0.1", "--witness-key", key], "https://"),
+        (vec!["--witness", "http://user:secret@127.0.0.1", "--witness-key", key], "no user"),
+        (vec!["--witness", "http://127.0.0.1:1", "--witness-key", "nonsense"], "no Ed25519 key of a witness"),
+        (vec!["--witness-quorum", "1"], "--witness"),
+        (vec!["--ledger", "dbname=other"], "--ledger-key"),
+    ] {
+        let published = publish(&ledger.database.name, &[], &arguments);
+        assert_eq!(published.code, 2, "{arguments:?}");
+        assert!(published.said.contains(says), "{arguments:?}: {}", published.said);
+    }
 }
