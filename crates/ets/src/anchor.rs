@@ -2,8 +2,10 @@
 
 mod file;
 mod git;
+mod ledger;
 mod record;
 mod service;
+mod witness;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,8 +18,10 @@ use crate::{database, output};
 use file::Folder;
 use git::Repository;
 pub use git::git;
+use ledger::LedgerArguments;
 use record::{Came, Database, Known, Recorded};
 use service::Service;
+use witness::WitnessArguments;
 
 /// Publish sealed checkpoints where the server cannot take them back.
 ///
@@ -54,6 +58,16 @@ pub struct Arguments {
     /// Push each commit to the branch's upstream
     #[arg(long, requires = "git")]
     push: bool,
+    #[command(flatten)]
+    witnesses: WitnessArguments,
+    #[command(flatten)]
+    other_ledger: LedgerArguments,
+    /// For https, trust the certificates in this PEM file instead of the public ones
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// How long a service may take for an answer
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = clap::value_parser!(u64).range(1..=600))]
+    time_out: u64,
     /// The checkpoint to publish; the last by default
     #[arg(long, value_name = "N", conflicts_with = "watch")]
     checkpoint: Option<i64>,
@@ -96,6 +110,13 @@ fn services(arguments: &Arguments) -> Result<Vec<Box<dyn Service>>, String> {
     }
     for path in &arguments.git {
         services.push(Box::new(Repository::open(path, arguments.push)?));
+    }
+    let (time_out, authorities) = (Duration::from_secs(arguments.time_out), arguments.ca_file.as_deref());
+    if let Some(witnesses) = arguments.witnesses.open(time_out, authorities)? {
+        services.push(Box::new(witnesses));
+    }
+    if let Some(ledger) = arguments.other_ledger.open(time_out)? {
+        services.push(Box::new(ledger));
     }
     if services.is_empty() {
         return Err("say where to publish: --file or --git".to_owned());

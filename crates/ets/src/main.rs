@@ -36,7 +36,7 @@ struct Arguments {
 enum Command {
     Verify(verify::Arguments),
     Audit(audit::Arguments),
-    Anchor(anchor::Arguments),
+    Anchor(Box<anchor::Arguments>),
     Keygen(keys::KeygenArguments),
     KeyId(keys::KeyIdArguments),
     Sign(sign::Arguments),

@@ -93,6 +93,17 @@ impl Source for Database<'_> {
             .collect::<Result<_, _>>()
             .map_err(|_| Failure::passing("a step of the consistency proof is no hash"))
     }
+
+    fn root_at(&mut self, domain: &DomainName, size: u64) -> Result<Option<Digest>, Failure> {
+        let Ok(size) = i64::try_from(size) else { return Ok(None) };
+        let sql = "SELECT root.root_hash FROM ets.domain_root AS root
+                    WHERE root.domain = $1 AND root.tree_size = $2 ORDER BY root.checkpoint_id LIMIT 1";
+        let row = self.client.query_opt(sql, &[&domain.as_str(), &size]);
+        let row = row.map_err(|error| Failure::passing(database::message(&error)))?;
+        row.map(|row| Digest::try_from(row.get::<_, &[u8]>(0)))
+            .transpose()
+            .map_err(|_| Failure::lasting(format!("the root of domain {domain} at {size} is no hash")))
+    }
 }
 
 /// A checkpoint as it goes out, its MetaRoot computed from its roots and compared.

@@ -41,6 +41,8 @@ pub trait Source {
     fn checkpoint_note(&mut self, domain: &DomainName) -> Result<String, Failure>;
     /// The consistency proof between two sizes of a domain's tree (RFC 6962 section 2.1.2), not verified.
     fn consistency_proof(&mut self, domain: &DomainName, from: u64, to: u64) -> Result<Vec<Digest>, Failure>;
+    /// The root of a domain's tree at a size with which it was sealed; none if it never was.
+    fn root_at(&mut self, domain: &DomainName, size: u64) -> Result<Option<Digest>, Failure>;
 }
 
 /// Where checkpoints are published.
