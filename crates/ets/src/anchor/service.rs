@@ -57,6 +57,10 @@ pub trait Service {
         earlier: Option<&[u8]>,
         source: &mut dyn Source,
     ) -> Result<Outcome, Failure>;
+    /// Whether the proof of an earlier checkpoint can still come, once there is a later one.
+    fn proves_later(&self) -> bool {
+        true
+    }
     /// Verifies kept evidence without the network: what it proves, one line, or why not.
     fn verify(&self, statement: &AnchorStatement, evidence: &[u8]) -> Result<String, String>;
 }

@@ -334,6 +334,11 @@ impl Service for Witnesses {
         }
     }
 
+    /// The ledger has notes of its last checkpoint only.
+    fn proves_later(&self) -> bool {
+        false
+    }
+
     fn verify(&self, statement: &AnchorStatement, evidence: &[u8]) -> Result<String, String> {
         let text = std::str::from_utf8(evidence).map_err(|_| "the evidence is not UTF-8")?;
         let found = WitnessedCheckpoint::parse(text).map_err(|error| error.to_string())?;
