@@ -3,6 +3,7 @@
 mod file;
 mod git;
 mod service;
+mod timestamp;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use crate::{database, output};
 use file::Folder;
 use git::Repository;
 use service::{Failure, Outcome, Service, Source};
+use timestamp::TimestampArguments;
 
 /// Publish sealed checkpoints where the server cannot take them back.
 ///
@@ -52,6 +54,14 @@ pub struct Arguments {
     /// Push each commit to the branch's upstream
     #[arg(long, requires = "git")]
     push: bool,
+    #[command(flatten)]
+    timestamps: TimestampArguments,
+    /// For https, trust the certificates in this PEM file instead of the public ones
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// How long a service may take for an answer
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = clap::value_parser!(u64).range(1..=600))]
+    time_out: u64,
     /// The checkpoint to publish; the last by default
     #[arg(long, value_name = "N", conflicts_with = "watch")]
     checkpoint: Option<i64>,
@@ -92,8 +102,12 @@ fn services(arguments: &Arguments) -> Result<Vec<Box<dyn Service>>, String> {
     for path in &arguments.git {
         services.push(Box::new(Repository::open(path, arguments.push)?));
     }
+    let (time_out, authorities) = (Duration::from_secs(arguments.time_out), arguments.ca_file.as_deref());
+    for authority in arguments.timestamps.open(time_out, authorities)? {
+        services.push(Box::new(authority));
+    }
     if services.is_empty() {
-        return Err("say where to publish: --file or --git".to_owned());
+        return Err("say where to publish: --file or --git or --tsa".to_owned());
     }
     Ok(services)
 }
