@@ -34,6 +34,7 @@ mod schedule;
 mod sealing;
 mod standby;
 mod tamper;
+mod timestamps;
 mod tlog;
 mod validate;
 mod verifiers;

@@ -9,6 +9,7 @@ mod ledger;
 mod refusal;
 mod signer;
 mod test_data;
+pub mod timestamp_authority;
 
 pub use chain::Chain;
 pub use cluster::{Cluster, Database, checkout, give_to_server, program};

@@ -9,6 +9,8 @@ mod chain;
 mod info;
 mod request;
 mod signature;
+#[cfg(test)]
+mod tests;
 mod token;
 
 use std::path::{Path, PathBuf};
