@@ -59,6 +59,7 @@ signer_digest = sha512
 serial = serial
 default_policy = 1.2.3.4.1
 digests = sha512
+signer_digest = sha256
 ";
 
 /// The three kinds of keys.

@@ -108,35 +108,39 @@ fn no_byte_of_a_token_can_be_changed() {
 #[test]
 fn only_a_chain_of_the_right_certificates_is_trusted() {
     let maker = Maker::new();
+    let wrong = [
+        ("expired", "tsa", -1, "expired"),
+        ("server", "server", 30, "not for timestamps alone"),
+        ("more", "more", 30, "not for timestamps alone"),
+        ("no_usage", "no_usage", 30, "not for timestamps alone"),
+        ("not_critical", "not_critical", 30, "not critical"),
+        ("strange", "strange", 30, "not understood"),
+    ];
+    // All before the token: a certificate is not valid before it was made.
     maker.issue("right", P_256, "ca", "tsa", 30);
-    let info = token(&maker, "ts", "right", &[]);
-    let content = content(&info);
+    for (name, extensions, days, _) in wrong {
+        maker.issue(name, P_256, "ca", extensions, days);
+    }
+    maker.issue("no_ca", P_256, "ca", "no_ca", 30);
+    maker.issue("below_no_ca", P_256, "no_ca", "tsa", 30);
+    maker.root("other");
+    let right = token(&maker, "ts", "right", &[]);
+    let content = content(&right);
     // Signed by openssl's CMS, as the authority would have.
     let verify = |signer: &str, root: &str| {
         token::verify(&maker.sign(signer, &content), &offline(&maker, root).trusted).map(|_| ())
     };
     verify("right", "ca").expect("the same token, made by hand");
-    maker.root("other");
-    assert!(verify("right", "other").expect_err("another root").contains("no chain"));
-    // A root of the same name with another key.
-    let impostor = Maker::new();
-    let problem = token::verify(&info, &offline(&impostor, "ca").trusted).expect_err("an impostor");
-    assert!(problem.contains("no chain"), "{problem}");
-    maker.issue("no_ca", P_256, "ca", "no_ca", 30);
-    for (name, issuer, extensions, days, says) in [
-        ("expired", "ca", "tsa", -1, "expired"),
-        ("server", "ca", "server", 30, "not for timestamps alone"),
-        ("more", "ca", "more", 30, "not for timestamps alone"),
-        ("no_usage", "ca", "no_usage", 30, "not for timestamps alone"),
-        ("not_critical", "ca", "not_critical", 30, "not critical"),
-        ("strange", "ca", "strange", 30, "not understood"),
-    ] {
-        maker.issue(name, P_256, issuer, extensions, days);
+    for (name, _, _, says) in wrong {
         let problem = verify(name, "ca").expect_err(name);
         assert!(problem.contains(says), "{name}: {problem}");
     }
+    assert!(verify("right", "other").expect_err("another root").contains("no chain"));
+    // A root of the same name with another key.
+    let impostor = Maker::new();
+    let problem = token::verify(&right, &offline(&impostor, "ca").trusted).expect_err("an impostor");
+    assert!(problem.contains("no chain"), "{problem}");
     // Issuers that may not issue: trusted themselves, they still may not.
-    maker.issue("below_no_ca", P_256, "no_ca", "tsa", 30);
     let problem = verify("below_no_ca", "no_ca").expect_err("no authority");
     assert!(problem.contains("not one of a certificate authority"), "{problem}");
     maker.issue("short", P_256, "ca", "short", 30);
