@@ -38,6 +38,7 @@ mod schedule;
 mod sealing;
 mod standby;
 mod tamper;
+mod timestamps;
 mod tlog;
 mod tls;
 mod transfer;

@@ -11,6 +11,7 @@ mod published;
 mod refusal;
 mod signer;
 mod test_data;
+pub mod timestamp_authority;
 
 pub use chain::Chain;
 pub use cluster::{Cluster, Database, bin, checkout, give_to_server, program};

@@ -5,6 +5,7 @@ mod git;
 mod ledger;
 mod record;
 mod service;
+mod timestamp;
 mod witness;
 
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ pub use git::git;
 use ledger::LedgerArguments;
 use record::{Came, Database, Known, Recorded};
 use service::Service;
+use timestamp::TimestampArguments;
 use witness::WitnessArguments;
 
 /// Publish sealed checkpoints where the server cannot take them back.
@@ -58,6 +60,8 @@ pub struct Arguments {
     /// Push each commit to the branch's upstream
     #[arg(long, requires = "git")]
     push: bool,
+    #[command(flatten)]
+    timestamps: TimestampArguments,
     #[command(flatten)]
     witnesses: WitnessArguments,
     #[command(flatten)]
@@ -112,6 +116,9 @@ fn services(arguments: &Arguments) -> Result<Vec<Box<dyn Service>>, String> {
         services.push(Box::new(Repository::open(path, arguments.push)?));
     }
     let (time_out, authorities) = (Duration::from_secs(arguments.time_out), arguments.ca_file.as_deref());
+    for authority in arguments.timestamps.open(time_out, authorities)? {
+        services.push(Box::new(authority));
+    }
     if let Some(witnesses) = arguments.witnesses.open(time_out, authorities)? {
         services.push(Box::new(witnesses));
     }
@@ -119,7 +126,7 @@ fn services(arguments: &Arguments) -> Result<Vec<Box<dyn Service>>, String> {
         services.push(Box::new(ledger));
     }
     if services.is_empty() {
-        return Err("say where to publish: --file or --git".to_owned());
+        return Err("say where to publish: --file, --git, --tsa, --witness or --ledger".to_owned());
     }
     Ok(services)
 }
