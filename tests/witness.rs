@@ -144,8 +144,24 @@ fn two_of_three_witnesses_cosign_a_ledger_as_it_grows() {
     assert!(evidence.verify(&other).is_err());
     let service = one(&mut ledger.client, "SELECT DISTINCT service FROM ets.anchor");
     assert!(service.starts_with("witness 2-of-3 ") && service.len() < 30, "{service}");
+
+    // The database tells what is none; whether the keys are those that were meant, it cannot.
+    let text = evidence.to_jcs().expect("canonical");
+    let mut judged = |service: &str, evidence: &str| {
+        let sql = "SELECT ets.record_anchor($1, $2, 'confirmed', $3, convert_to($4, 'UTF8'))";
+        let anchor: i64 = ledger.one(sql, &[&checkpoint, &service, &statement.to_jcs(), &evidence]);
+        let sql = "SELECT passed FROM ets.verify_anchor($1) WHERE check_name = 'anchor_evidence'";
+        ledger.one::<Option<bool>>(sql, &[&anchor])
+    };
+    assert_eq!(judged(&service, &text), None);
+    assert_eq!(judged("witness 1-of-3 00000000", &text), Some(false));
+    assert_eq!(judged("witness 1-of-1 00000000", "{}"), Some(false));
     ledger.seal();
-    assert_eq!(ledger.findings(), Vec::<String>::new());
+    let findings = ledger.findings();
+    assert!(
+        findings.len() == 2 && findings.iter().all(|finding| finding.contains("anchor_evidence")),
+        "{findings:?}"
+    );
 }
 
 #[test]
