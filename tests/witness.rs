@@ -1,13 +1,16 @@
 //! Checkpoints cosigned by witnesses: litewitness, which is not ours, for what works
 //! and for a fork; a listener of the test for answers that no witness should give.
 
+use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use ets_core::anchor::cosignature::WitnessKey;
 use ets_core::anchor::{AnchorStatement, WitnessedCheckpoint};
+use ets_core::key::SecretKey;
 use ets_tests::{Cluster, Ledger, Litewitness, append, head, order, program};
 use postgres::Client;
 use serde_json::Value;
@@ -46,6 +49,12 @@ fn publish(database: &str, witnesses: &[(String, String)], more: &[&str]) -> Pub
         lines: text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect(),
         said: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
+}
+
+/// The key of a witness that does not run.
+fn witness_key() -> String {
+    let public_key = SecretKey::from_seed(&[5; 32]).public_key();
+    WitnessKey { name: "nowhere.witness.test".parse().expect("a name"), public_key }.to_string()
 }
 
 fn named(witnesses: &[&Litewitness]) -> Vec<(String, String)> {
@@ -144,8 +153,24 @@ fn two_of_three_witnesses_cosign_a_ledger_as_it_grows() {
     assert!(evidence.verify(&other).is_err());
     let service = one(&mut ledger.client, "SELECT DISTINCT service FROM ets.anchor");
     assert!(service.starts_with("witness 2-of-3 ") && service.len() < 30, "{service}");
+
+    // The database tells what is none; whether the keys are those that were meant, it cannot.
+    let text = evidence.to_jcs().expect("canonical");
+    let mut judged = |service: &str, evidence: &str| {
+        let sql = "SELECT ets.record_anchor($1, $2, 'confirmed', $3, convert_to($4, 'UTF8'))";
+        let anchor: i64 = ledger.one(sql, &[&checkpoint, &service, &statement.to_jcs(), &evidence]);
+        let sql = "SELECT passed FROM ets.verify_anchor($1) WHERE check_name = 'anchor_evidence'";
+        ledger.one::<Option<bool>>(sql, &[&anchor])
+    };
+    assert_eq!(judged(&service, &text), None);
+    assert_eq!(judged("witness 1-of-3 00000000", &text), Some(false));
+    assert_eq!(judged("witness 1-of-1 00000000", "{}"), Some(false));
     ledger.seal();
-    assert_eq!(ledger.findings(), Vec::<String>::new());
+    let findings = ledger.findings();
+    assert!(
+        findings.len() == 2 && findings.iter().all(|finding| finding.contains("anchor_evidence")),
+        "{findings:?}"
+    );
 }
 
 #[test]
@@ -317,11 +342,11 @@ fn an_answer_that_no_witness_should_give_confirms_nothing() {
 #[test]
 fn witnesses_are_named_as_they_must_be() {
     let ledger = Ledger::new();
-    let key = "w.test+37a1ae25+BJdPGVZ2GD4fnQ8bF8xJYVVFMGxj/RyeZ1kGVGLJYyGK";
+    let key = witness_key();
     for (arguments, says) in [
         (vec!["--witness", "http://127.0.0.1:1"], "--witness-key"),
-        (vec!["--witness", "ftp://127.0.0.1", "--witness-key", key], "https://"),
-        (vec!["--witness", "http://user:secret@127.0.0.1", "--witness-key", key], "no user"),
+        (vec!["--witness", "ftp://127.0.0.1", "--witness-key", &key], "https://"),
+        (vec!["--witness", "http://user:secret@127.0.0.1", "--witness-key", &key], "no user"),
         (vec!["--witness", "http://127.0.0.1:1", "--witness-key", "nonsense"], "no Ed25519 key of a witness"),
         (vec!["--witness-quorum", "1"], "--witness"),
         (vec!["--ledger", "dbname=other"], "--ledger-key"),
@@ -329,5 +354,51 @@ fn witnesses_are_named_as_they_must_be() {
         let published = publish(&ledger.database.name, &[], &arguments);
         assert_eq!(published.code, 2, "{arguments:?}");
         assert!(published.said.contains(says), "{arguments:?}: {}", published.said);
+    }
+}
+
+#[test]
+fn a_witness_with_a_certificate_of_nobody_is_not_talked_to() {
+    let mut ledger = Ledger::new();
+    ledger.append(&order("a", 1));
+    ledger.seal();
+    let folder = Cluster::shared().folder().join(format!("{}.tls", ledger.database.name));
+    fs::create_dir(&folder).expect("a new folder");
+    let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    let address = port.expect("a free port").to_string();
+    let make = |name: &str| {
+        let made = Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "ed25519", "-nodes", "-days", "2", "-subj", "/CN=w", "-addext"])
+            .args([
+                "subjectAltName=IP:127.0.0.1",
+                "-keyout",
+                &format!("{name}.key"),
+                "-out",
+                &format!("{name}.pem"),
+            ])
+            .current_dir(&folder)
+            .output()
+            .expect("openssl runs");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        folder.join(format!("{name}.pem")).to_str().expect("UTF-8").to_owned()
+    };
+    let (_, other) = (make("own"), make("other"));
+    let mut server = Command::new("openssl")
+        .args(["s_server", "-accept", &address, "-cert", "own.pem", "-key", "own.key", "-www", "-quiet"])
+        .current_dir(&folder)
+        .spawn()
+        .expect("openssl runs");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while TcpStream::connect(&address).is_err() && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(50));
+    }
+    let witness = [(format!("https://{address}"), witness_key())];
+    let came = [&["--time-out", "10"][..], &["--time-out", "10", "--ca-file", &other]]
+        .map(|more| publish(&ledger.database.name, &witness, more));
+    let _ = server.kill();
+    let _ = server.wait();
+    for published in came {
+        assert_eq!(published.state(), (1, "failed"));
+        assert!(published.reason().contains("certificate"), "{}", published.reason());
     }
 }
