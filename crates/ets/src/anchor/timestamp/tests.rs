@@ -48,15 +48,17 @@ fn token(maker: &Maker, section: &str, signer: &str, chain: &[&str]) -> Vec<u8> 
 fn tokens_of_every_kind_of_key_verify_here_and_with_openssl() {
     let maker = Maker::new();
     maker.issue("middle", P_384, "ca", "short", 30);
+    maker.issue("edwards", &["ed25519"], "ca", "short", 30);
     for (signer, kind, issuer, section) in [
         ("rsa", RSA, "ca", "ts"),
         ("p256", P_256, "ca", "ts"),
         ("p384", P_384, "middle", "ts_384"),
         ("below", RSA, "middle", "ts_old"),
+        ("below_edwards", P_256, "edwards", "ts"),
     ] {
         maker.issue(signer, kind, issuer, "tsa", 30);
         // What does not belong to the chain, and the root itself, are left out of the evidence.
-        let came = token(&maker, section, signer, &["middle", "ca"]);
+        let came = token(&maker, section, signer, &["middle", "edwards", "ca"]);
         let bare = token::verify(&came, &offline(&maker, "ca").trusted).expect(signer).bare;
         assert!(bare.len() < came.len());
         let says = offline(&maker, "ca").verify(&statement(1), &bare).expect(signer);
