@@ -60,7 +60,7 @@ impl Litewitness {
             server: None,
             key: String::new(),
         };
-        wait("ssh-agent", || socket.exists());
+        wait("ssh-agent", || UnixStream::connect(&socket).is_ok());
         run(Command::new("ssh-add").arg("-q").arg(&key).env("SSH_AUTH_SOCK", &socket));
         witness.run();
         let log = fs::read_to_string(witness.folder.join("log")).expect("a log");

@@ -44,6 +44,7 @@ Examples:
   ets anchor --dsn 'dbname=shop' --git /srv/anchors --push
   ets anchor --dsn 'dbname=shop' --file /mnt/worm --git /srv/anchors --watch 300
   ets anchor --dsn 'dbname=shop' --git /srv/anchors --verify
+  ets anchor --dsn 'dbname=shop' --tsa https://tsa.example --tsa-ca tsa-ca.pem
 
 ets audit --anchors compares a ledger with what was published. docs/anchors.md has a
 policy for production: two independent places, and an alarm on lag.")]

@@ -92,6 +92,25 @@ impl TimestampAuthority {
         request::token(&answer.body)
     }
 
+    /// Has the statement stamped: the bare token, which verified and answers this request.
+    fn stamp(&self, statement: &AnchorStatement) -> Result<Vec<u8>, Failure> {
+        let nonce =
+            getrandom::u64().map_err(|error| Failure::passing(format!("no random bytes: {error}")))?;
+        let digest = Hash::Sha256.digest(statement.to_jcs().as_bytes());
+        let request =
+            request::request(&digest, nonce).map_err(|error| Failure::lasting(error.to_string()))?;
+        let token = self.ask(&request)?;
+        // Whatever is wrong may be put right at the authority, or here; nothing is believed until then.
+        let refused = |problem: String| {
+            Failure::passing(format!("the answer of {} is not accepted: {problem}", self.url))
+        };
+        let verified = self.examine(statement, &token).map_err(refused)?;
+        if verified.info.nonce != Some(nonce) {
+            return Err(refused("it answers another request".into()));
+        }
+        Ok(verified.bare)
+    }
+
     /// Whether the token is of the statement, and verifies.
     fn examine(&self, statement: &AnchorStatement, token: &[u8]) -> Result<Verified, String> {
         let verified = token::verify(token, &self.trusted)?;
@@ -114,21 +133,7 @@ impl Service for TimestampAuthority {
         _: Option<&[u8]>,
         _: &mut dyn Source,
     ) -> Result<Outcome, Failure> {
-        let nonce =
-            getrandom::u64().map_err(|error| Failure::passing(format!("no random bytes: {error}")))?;
-        let digest = Hash::Sha256.digest(statement.to_jcs().as_bytes());
-        let request =
-            request::request(&digest, nonce).map_err(|error| Failure::lasting(error.to_string()))?;
-        let token = self.ask(&request)?;
-        // Whatever is wrong may be put right at the authority, or here; nothing is believed until then.
-        let refused = |problem: String| {
-            Failure::passing(format!("the answer of {} is not accepted: {problem}", self.url))
-        };
-        let verified = self.examine(statement, &token).map_err(refused)?;
-        if verified.info.nonce != Some(nonce) {
-            return Err(refused("it answers another request".into()));
-        }
-        Ok(Outcome::Confirmed(verified.bare))
+        self.stamp(statement).map(Outcome::Confirmed)
     }
 
     fn verify(&self, statement: &AnchorStatement, evidence: &[u8]) -> Result<String, String> {

@@ -103,7 +103,8 @@ pub fn verify(
             (EC, Some(P_256), ECDSA_SHA_384, _) => (&signature::ECDSA_P256_SHA384_ASN1, Some(Hash::Sha384)),
             (EC, Some(P_384), ECDSA_SHA_256, _) => (&signature::ECDSA_P384_SHA256_ASN1, Some(Hash::Sha256)),
             (EC, Some(P_384), ECDSA_SHA_384, _) => (&signature::ECDSA_P384_SHA384_ASN1, Some(Hash::Sha384)),
-            (ED25519, _, ED25519, _) => (&signature::ED25519, hash),
+            // A CMS signer with such a key hashes with SHA-512 (RFC 8419, section 2.3).
+            (ED25519, _, ED25519, _) => (&signature::ED25519, Some(Hash::Sha512)),
             _ => return Err(unsupported),
         };
     if hash.is_some() && hash != signed {
