@@ -2,9 +2,9 @@
 //! an answer that verifies. What of a token is verified is tested in the program itself.
 
 use std::process::Command;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
-use ets_tests::timestamp_authority::{P_256, TimestampAuthority, send, serve};
+use ets_tests::timestamp_authority::{P_256, TimestampAuthority, reply_of, send, serve};
 use ets_tests::{Ledger, order, program};
 use serde_json::Value;
 
@@ -28,8 +28,8 @@ fn a_checkpoint_is_stamped_once_the_authority_answers_as_it_should() {
     authority.root("other");
     let path = |name: &str| authority.path(name).to_str().expect("UTF-8").to_owned();
     let (ca, other) = (path("ca.pem"), path("other.pem"));
-    let authority = std::sync::Arc::new(authority);
-    let (answering, turn) = (authority.clone(), Mutex::new(0));
+    let authority = Arc::new(authority);
+    let (answering, turn) = (Arc::downgrade(&authority), Mutex::new(0));
     let url = serve(move |query, stream| {
         let turn = {
             let mut turn = turn.lock().expect("no panic");
@@ -41,8 +41,8 @@ fn a_checkpoint_is_stamped_once_the_authority_answers_as_it_should() {
                 std::thread::sleep(std::time::Duration::from_secs(3));
                 Ok(())
             }
-            2 => send(stream, "200 OK", &answering.reply("ts_refusing", "signer", &[], query)),
-            _ => send(stream, "200 OK", &answering.reply("ts", "signer", &[], query)),
+            2 => send(stream, "200 OK", &reply_of(&answering, "ts_refusing", query)),
+            _ => send(stream, "200 OK", &reply_of(&answering, "ts", query)),
         }
     });
     let row = "SELECT state || ' ' || attempts || ' ' || (evidence IS NULL) || ' ' || coalesce(reason, '-') FROM ets.anchor";

@@ -6,8 +6,8 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Command, Output};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
 
 const CONFIGURATION: &str = "
 [req]
@@ -181,9 +181,14 @@ impl TimestampAuthority {
     }
 }
 
+/// The answer that the authority's `signer` gives, or nothing if its test has ended.
+pub fn reply_of(authority: &Weak<TimestampAuthority>, section: &str, query: &[u8]) -> Vec<u8> {
+    authority.upgrade().map(|authority| authority.reply(section, "signer", &[], query)).unwrap_or_default()
+}
+
 /// A server that gives each request's body to `answer`, which writes a whole HTTP
 /// answer or whatever it likes, each in a thread of its own. Its URL; it serves until
-/// the test's process ends.
+/// the test's process ends, so `answer` should hold no authority but a [`Weak`] of one.
 pub fn serve(
     answer: impl Fn(&[u8], &mut TcpStream) -> std::io::Result<()> + Send + Sync + 'static,
 ) -> String {

@@ -2,12 +2,12 @@
 //! other way.
 
 use std::io::Write as _;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use ets_core::checkpoint::DomainRoot;
 use ets_core::hash::Digest;
-use ets_tests::timestamp_authority::{P_256, P_384, RSA, TimestampAuthority as Maker, send, serve};
+use ets_tests::timestamp_authority::{P_256, P_384, RSA, TimestampAuthority as Maker, reply_of, send, serve};
 
 use super::*;
 
@@ -158,19 +158,20 @@ fn content(token: &[u8]) -> Vec<u8> {
 
 #[test]
 fn only_a_fresh_answer_in_time_is_confirmed() {
-    let maker = Maker::new();
+    let maker = Arc::new(Maker::new());
     maker.issue("signer", P_256, "ca", "tsa", 30);
     let trusted = offline(&maker, "ca").trusted;
     let kept = maker.reply("ts", "signer", &[], &request::request(&[1; 32], 1).expect("a request"));
     let earlier: Mutex<Vec<u8>> = Mutex::default();
     let turn = Mutex::new(0);
+    let signer = Arc::downgrade(&maker);
     let url = serve(move |query, stream| {
         let turn = {
             let mut turn = turn.lock().expect("no panic");
             *turn += 1;
             *turn
         };
-        let honest = || maker.reply("ts", "signer", &[], query);
+        let honest = || reply_of(&signer, "ts", query);
         match turn {
             1 => {
                 let answer = honest();
@@ -179,7 +180,7 @@ fn only_a_fresh_answer_in_time_is_confirmed() {
             }
             2 => send(stream, "200 OK", &earlier.lock().expect("no panic")),
             3 => send(stream, "200 OK", &kept),
-            4 => send(stream, "200 OK", &maker.reply("ts_refusing", "signer", &[], query)),
+            4 => send(stream, "200 OK", &reply_of(&signer, "ts_refusing", query)),
             5 => send(stream, "200 OK", b"<html>all is well</html>"),
             6 => send(stream, "500 Internal Server Error", &honest()),
             7 => send(stream, "404 Not Found", &honest()),
