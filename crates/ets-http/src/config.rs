@@ -50,7 +50,7 @@ pub struct Config {
     /// The largest body of a request, in bytes
     #[arg(long, env = "ETS_HTTP_MAX_BODY", value_name = "BYTES", default_value_t = 8 << 20)]
     pub max_body: usize,
-    /// How long a request may take, in seconds; replays and feeds go on as long as they are read
+    /// How long a request may take, in seconds, and each of its statements, a replay too; feeds go on
     #[arg(long, env = "ETS_HTTP_TIME_OUT", value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub time_out: u64,
     /// The form of the log on standard error

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ets_connect::Settings;
-use ets_core::event::Event;
+use ets_core::event::{Event, Header};
 use ets_core::verify::RawEvent;
 use tokio_postgres::{Client, NoTls, Row};
 
@@ -51,13 +51,20 @@ async fn ended(connection: impl Future<Output = Result<(), tokio_postgres::Error
     }
 }
 
-/// The columns of an event, in the order that [`event`] reads; `$event` is an `ets.event`.
+/// The columns of an `ets.event`, in the order that [`event`] reads; what stands for the
+/// payload may be left out by `NULL::text`, for [`header`].
 #[macro_export]
 macro_rules! event_columns {
     () => {
-        "event.event_id, event.domain, event.stream, event.sequence, event.payload::text, event.schema_version, event.key_id,
-         event.public_key, event.previous_hash, event.current_hash, event.signature,
-         (extract(epoch FROM event.\"timestamp\") * 1000000)::bigint, event.registry_version"
+        $crate::event_columns!("event.payload::text")
+    };
+    ($payload:literal) => {
+        concat!(
+            "event.event_id, event.domain, event.stream, event.sequence, ",
+            $payload,
+            ", event.schema_version, event.key_id, event.public_key, event.previous_hash, event.current_hash,
+             event.signature, (extract(epoch FROM event.\"timestamp\") * 1000000)::bigint, event.registry_version"
+        )
     };
 }
 
@@ -66,21 +73,35 @@ macro_rules! event_columns {
 /// # Errors
 /// A problem of the server: the row holds no event.
 pub fn event(row: &Row) -> Result<Event, Problem> {
-    let broken = |_| Problem::server("a row of the ledger holds no event: run ets.verify_ledger()");
-    let raw = RawEvent {
-        event_id: row.try_get(0).map_err(broken)?,
-        domain: row.try_get(1).map_err(broken)?,
-        stream: row.try_get(2).map_err(broken)?,
-        sequence: row.try_get(3).map_err(broken)?,
-        payload: row.try_get(4).map_err(broken)?,
-        schema_version: row.try_get(5).map_err(broken)?,
-        key_id: row.try_get(6).map_err(broken)?,
-        public_key: row.try_get(7).map_err(broken)?,
-        previous_hash: row.try_get(8).map_err(broken)?,
-        current_hash: row.try_get(9).map_err(broken)?,
-        signature: row.try_get(10).map_err(broken)?,
-        timestamp: row.try_get(11).map_err(broken)?,
-        registry_version: row.try_get(12).map_err(broken)?,
-    };
-    raw.parse().map_err(|_| Problem::server("a row of the ledger holds no event: run ets.verify_ledger()"))
+    raw(row).ok().and_then(|raw| raw.parse().ok()).ok_or_else(no_event)
+}
+
+/// The header of the event there, whose payload need not be.
+///
+/// # Errors
+/// As [`event`].
+pub fn header(row: &Row) -> Result<Header, Problem> {
+    raw(row).ok().and_then(|raw| raw.parse_header().ok()).ok_or_else(no_event)
+}
+
+fn no_event() -> Problem {
+    Problem::server("a row of the ledger holds no event: run ets.verify_ledger()")
+}
+
+fn raw(row: &Row) -> Result<RawEvent<'_>, tokio_postgres::Error> {
+    Ok(RawEvent {
+        event_id: row.try_get(0)?,
+        domain: row.try_get(1)?,
+        stream: row.try_get(2)?,
+        sequence: row.try_get(3)?,
+        payload: row.try_get(4)?,
+        schema_version: row.try_get(5)?,
+        key_id: row.try_get(6)?,
+        public_key: row.try_get(7)?,
+        previous_hash: row.try_get(8)?,
+        current_hash: row.try_get(9)?,
+        signature: row.try_get(10)?,
+        timestamp: row.try_get(11)?,
+        registry_version: row.try_get(12)?,
+    })
 }

@@ -210,7 +210,7 @@ impl Lease {
         self.client().query(&statement, parameters).await
     }
 
-    /// The rows of a statement as they come. The connection is not used again.
+    /// The rows of a statement as they come: it is under way until [`Lease::done`] is said.
     ///
     /// # Errors
     /// As [`Lease::query`].

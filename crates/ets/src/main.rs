@@ -9,6 +9,7 @@ mod database;
 mod http;
 mod keys;
 mod ledger;
+mod lines;
 mod output;
 mod passphrase;
 mod sign;
