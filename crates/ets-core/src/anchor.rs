@@ -2,11 +2,12 @@
 //!
 //! What is published is an [`AnchorStatement`]; what a witness answers to a
 //! checkpoint note is a [cosignature], and what a quorum of them proves is a
-//! [`WitnessedCheckpoint`].
+//! [`WitnessedCheckpoint`]. [`opentimestamps`] lead from a statement to a Bitcoin block.
 
 pub mod cosignature;
 mod declaration;
 mod event;
+pub mod opentimestamps;
 mod statement;
 mod witnessed;
 

@@ -3,6 +3,7 @@
 mod file;
 mod git;
 mod ledger;
+mod opentimestamps;
 mod record;
 mod service;
 mod timestamp;
@@ -20,10 +21,15 @@ use file::Folder;
 use git::Repository;
 pub use git::git;
 use ledger::LedgerArguments;
+use opentimestamps::CalendarArguments;
 use record::{Came, Database, Known, Recorded};
-use service::Service;
+use service::{Service, Verdict};
 use timestamp::TimestampArguments;
 use witness::WitnessArguments;
+
+/// After so many attempts in a row that failed, a service is not asked for other proofs
+/// that it owes until the next round: each may take the whole time-out.
+const MOST_IN_VAIN: u32 = 3;
 
 /// Publish sealed checkpoints where the server cannot take them back.
 ///
@@ -39,12 +45,14 @@ use witness::WitnessArguments;
 #[derive(clap::Args)]
 #[command(after_help = "It needs a role that may record anchors:
   SELECT ets.grant_access('anchor_role', 'admin')
+and with --witness 'reader' too.
 
 Examples:
   ets anchor --dsn 'dbname=shop' --git /srv/anchors --push
   ets anchor --dsn 'dbname=shop' --file /mnt/worm --git /srv/anchors --watch 300
   ets anchor --dsn 'dbname=shop' --git /srv/anchors --verify
   ets anchor --dsn 'dbname=shop' --tsa https://tsa.example --tsa-ca tsa-ca.pem
+  ets anchor --dsn 'dbname=shop' --ots https://calendar.example --block-headers headers.txt
 
 ets audit --anchors compares a ledger with what was published. docs/anchors.md has a
 policy for production: two independent places, and an alarm on lag.")]
@@ -63,6 +71,8 @@ pub struct Arguments {
     push: bool,
     #[command(flatten)]
     timestamps: TimestampArguments,
+    #[command(flatten)]
+    calendars: CalendarArguments,
     #[command(flatten)]
     witnesses: WitnessArguments,
     #[command(flatten)]
@@ -120,6 +130,9 @@ fn services(arguments: &Arguments) -> Result<Vec<Box<dyn Service>>, String> {
     for authority in arguments.timestamps.open(time_out, authorities)? {
         services.push(Box::new(authority));
     }
+    for calendar in arguments.calendars.open(time_out, authorities)? {
+        services.push(Box::new(calendar));
+    }
     if let Some(witnesses) = arguments.witnesses.open(time_out, authorities)? {
         services.push(Box::new(witnesses));
     }
@@ -127,7 +140,7 @@ fn services(arguments: &Arguments) -> Result<Vec<Box<dyn Service>>, String> {
         services.push(Box::new(ledger));
     }
     if services.is_empty() {
-        return Err("say where to publish: --file, --git, --tsa, --witness or --ledger".to_owned());
+        return Err("say where to publish: --file, --git, --tsa, --ots, --witness or --ledger".to_owned());
     }
     Ok(services)
 }
@@ -154,10 +167,15 @@ fn once(
             None if !service.proves_later() => Vec::new(),
             None => record::owed(client, &service.name(), statement.checkpoint_id())?,
         };
+        let mut in_vain = 0;
         for checkpoint in owed {
+            if in_vain == MOST_IN_VAIN {
+                break;
+            }
             if let Some(earlier) = record::read(client, Some(checkpoint))? {
-                code =
-                    code.max(attempt(client, service.as_ref(), &earlier, arguments.watch.is_some(), json)?);
+                let came = attempt(client, service.as_ref(), &earlier, arguments.watch.is_some(), json)?;
+                in_vain = if came == 0 { 0 } else { in_vain + 1 };
+                code = code.max(came);
             }
         }
         code = code.max(attempt(client, service.as_ref(), &statement, arguments.watch.is_some(), json)?);
@@ -208,7 +226,8 @@ fn verify(client: &mut Client, services: &[Box<dyn Service>], json: bool) -> Res
             (_, Err(error)) => ("broken", error.to_string()),
             (None, _) => ("unknown", "not looked at: its service is not named here".to_owned()),
             (Some(service), Ok(statement)) => match service.verify(&statement, &anchor.evidence) {
-                Ok(proven) => ("holds", proven),
+                Ok(Verdict::Holds(proven)) => ("holds", proven),
+                Ok(Verdict::Unknown(lacking)) => ("unknown", lacking),
                 Err(problem) => ("broken", problem),
             },
         };

@@ -103,6 +103,14 @@ impl Http {
         let request = self.agent.post(url).header("Content-Type", content_type).header("Accept", accept);
         answer(url, request.send(body), max_bytes)
     }
+
+    /// GET; an answer of more than `max_bytes` is an error.
+    ///
+    /// # Errors
+    /// As [`Http::post`].
+    pub fn get(&self, url: &str, accept: &str, max_bytes: u64) -> Result<Answer, String> {
+        answer(url, self.agent.get(url).header("Accept", accept).call(), max_bytes)
+    }
 }
 
 fn answer(

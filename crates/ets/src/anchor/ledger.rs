@@ -16,7 +16,7 @@ use ets_core::verify::Trust;
 use postgres::Client;
 use uuid::Uuid;
 
-use super::service::{Failure, Outcome, Service, Source};
+use super::service::{Failure, Outcome, Service, Source, Verdict};
 use crate::ledger::{HEAD_MOVED, place};
 use crate::passphrase::PassphraseArguments;
 use crate::signer::Signer;
@@ -255,7 +255,10 @@ impl Service for OtherLedger {
                 Err(_) => Ok((id, None)),
             }
         })?;
-        let Some(proof) = proof else { return Ok(Outcome::Pending(id.to_string().into_bytes())) };
+        let Some(proof) = proof else {
+            let awaits = format!("the other ledger has not sealed event {id}");
+            return Ok(Outcome::Pending { evidence: id.to_string().into_bytes(), awaits });
+        };
         let evidence = proof.into_bytes();
         self.verify(statement, &evidence).map_err(|problem| {
             Failure::lasting(format!("the other ledger's proof of event {id}: {problem}"))
@@ -263,8 +266,8 @@ impl Service for OtherLedger {
         Ok(Outcome::Confirmed(evidence))
     }
 
-    fn verify(&self, statement: &AnchorStatement, evidence: &[u8]) -> Result<String, String> {
+    fn verify(&self, statement: &AnchorStatement, evidence: &[u8]) -> Result<Verdict, String> {
         let bundle = std::str::from_utf8(evidence).map_err(|_| "the evidence is not UTF-8")?;
-        verify_event_evidence(statement, bundle, &Trust::RootKey(self.root_key.clone()))
+        verify_event_evidence(statement, bundle, &Trust::RootKey(self.root_key.clone())).map(Verdict::Holds)
     }
 }

@@ -9,8 +9,22 @@ use ets_core::name::DomainName;
 pub enum Outcome {
     /// Published, and the evidence verified.
     Confirmed(Vec<u8>),
-    /// Published; what came back is not a proof yet, and the next attempt gets it.
-    Pending(Vec<u8>),
+    /// Published; what came back is not a proof yet, and a later attempt gets it.
+    Pending {
+        /// What the next attempt goes on from.
+        evidence: Vec<u8>,
+        /// What is waited for, in one line.
+        awaits: String,
+    },
+}
+
+/// What kept evidence proves, each in one line.
+#[derive(Debug)]
+pub enum Verdict {
+    /// This.
+    Holds(String),
+    /// Nothing is wrong with it, but something that it needs is not here.
+    Unknown(String),
 }
 
 /// Why a publication failed; `retry` says whether trying again can help.
@@ -61,6 +75,9 @@ pub trait Service {
     fn proves_later(&self) -> bool {
         true
     }
-    /// Verifies kept evidence without the network: what it proves, one line, or why not.
-    fn verify(&self, statement: &AnchorStatement, evidence: &[u8]) -> Result<String, String>;
+    /// Verifies kept evidence without the network.
+    ///
+    /// # Errors
+    /// It does not prove what it should, in one line.
+    fn verify(&self, statement: &AnchorStatement, evidence: &[u8]) -> Result<Verdict, String>;
 }

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use ets_core::anchor::AnchorStatement;
 
-use super::service::{Failure, Outcome, Service, Source};
+use super::service::{Failure, Outcome, Service, Source, Verdict};
 use crate::http::{Http, ServiceUrl};
 use certificate::Certificate;
 use signature::Hash;
@@ -136,18 +136,18 @@ impl Service for TimestampAuthority {
         self.stamp(statement).map(Outcome::Confirmed)
     }
 
-    fn verify(&self, statement: &AnchorStatement, evidence: &[u8]) -> Result<String, String> {
+    fn verify(&self, statement: &AnchorStatement, evidence: &[u8]) -> Result<Verdict, String> {
         let verified = self.examine(statement, evidence)?;
         if verified.bare != evidence {
             return Err("it has something in it that nobody signed".into());
         }
         let accuracy = verified.info.accuracy.map(|micros| format!(" (± {} s)", seconds(micros)));
-        Ok(format!(
+        Ok(Verdict::Holds(format!(
             "the statement existed at {}{}, says {}",
             verified.info.time,
             accuracy.unwrap_or_default(),
             verified.signer
-        ))
+        )))
     }
 }
 

@@ -12,7 +12,7 @@ use ets_core::merkle::verify_consistency;
 use ets_core::note::{CheckpointBody, Note};
 use ets_core::time::Timestamp;
 
-use super::service::{Failure, Outcome, Service, Source};
+use super::service::{Failure, Outcome, Service, Source, Verdict};
 use crate::http::{Answer, Http, ServiceUrl};
 use crate::output;
 
@@ -322,12 +322,7 @@ impl Service for Witnesses {
         let evidence = checkpoint.to_jcs().map_err(|error| Failure::lasting(error.to_string()))?.into_bytes();
         match checkpoint.verify(statement) {
             Ok(_) => Ok(Outcome::Confirmed(evidence)),
-            Err(_) if added > 0 => {
-                for problem in problems {
-                    eprintln!("ets: {problem}");
-                }
-                Ok(Outcome::Pending(evidence))
-            }
+            Err(_) if added > 0 => Ok(Outcome::Pending { evidence, awaits: problems.join("; ") }),
             // Nothing came: what there was stays, and the reason is recorded.
             Err(error) if problems.is_empty() => Err(Failure::lasting(error.to_string())),
             Err(_) => Err(Failure { reason: problems.join("; "), retry: can_retry }),
@@ -339,19 +334,19 @@ impl Service for Witnesses {
         false
     }
 
-    fn verify(&self, statement: &AnchorStatement, evidence: &[u8]) -> Result<String, String> {
+    fn verify(&self, statement: &AnchorStatement, evidence: &[u8]) -> Result<Verdict, String> {
         let text = std::str::from_utf8(evidence).map_err(|_| "the evidence is not UTF-8")?;
         let found = WitnessedCheckpoint::parse(text).map_err(|error| error.to_string())?;
         if found.policy != self.policy {
             return Err(format!("the evidence is of other witnesses: {}", found.policy));
         }
         let seconds = found.verify(statement).map_err(|error| error.to_string())?;
-        Ok(format!(
+        Ok(Verdict::Holds(format!(
             "{} of {} witnesses cosigned every domain by {}",
             self.policy.quorum(),
             self.policy.witnesses().len(),
             moment(seconds),
-        ))
+        )))
     }
 }
 
