@@ -1,6 +1,7 @@
 //! Rows of `ets.anchor`: what was published of a checkpoint, held against the
 //! checkpoint and against what the server declared.
 
+use ets_core::anchor::opentimestamps::{self, BlockHeaders, Standing};
 use ets_core::anchor::{ANCHORING, AnchorStatement, WitnessedCheckpoint, declaration, verify_event_evidence};
 use ets_core::canonical::{Limits, Payload};
 use ets_core::event::{Event, EventId};
@@ -184,6 +185,7 @@ impl Anchor {
         let proven = match self.service.split(' ').next() {
             Some("ledger") => verify_event_evidence(statement, &text, &Trust::Nothing),
             Some("witness") => cosigned(statement, &self.service, &text),
+            Some("opentimestamps") => stamped(statement, evidence),
             _ => {
                 return Some(check(
                     NAME,
@@ -220,6 +222,21 @@ fn cosigned(
         found.policy.quorum(),
         found.policy.witnesses().len(),
     ))
+}
+
+/// Where an OpenTimestamps proof leads; whether that block is there, nobody here knows.
+fn stamped(statement: &AnchorStatement, evidence: &[u8]) -> std::result::Result<String, String> {
+    let proof = opentimestamps::Proof::parse(evidence)
+        .map_err(|error| format!("the evidence is no OpenTimestamps proof: {error}"))?;
+    if *proof.digest() != opentimestamps::stamped(statement) {
+        return Err("the evidence is the timestamp of something else".into());
+    }
+    match proof.standing(&BlockHeaders::default()) {
+        Standing::HeaderMissing { height } => {
+            Ok(format!("it leads to Bitcoin block {height}, whose header is not in the database"))
+        }
+        _ => Err("the evidence leads to no Bitcoin block".into()),
+    }
 }
 
 fn declared(id: EventId) -> Result<Option<Event>> {
