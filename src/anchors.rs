@@ -1,65 +1,17 @@
 //! Rows of `ets.anchor`: what was published of a checkpoint, held against the
 //! checkpoint and against what the server declared.
 
-use ets_core::anchor::opentimestamps::{self, BlockHeaders, Standing};
-use ets_core::anchor::{ANCHORING, AnchorStatement, WitnessedCheckpoint, declaration, verify_event_evidence};
-use ets_core::canonical::{Limits, Payload};
+use ets_core::anchor::{AnchorRecord, AnchorState, AnchorStatement, Declaration, SealedCheckpoint};
 use ets_core::event::{Event, EventId};
-use ets_core::verify::{Check, Trust};
-use serde_json::{Value as Json, json};
+use ets_core::verify::Check;
+use serde_json::json;
+use uuid::Uuid;
 
 use crate::db::{self, Row, View};
 use crate::error::{Error, Result, sqlstate};
 use crate::{ledger, rows, seal};
 
-/// How far an anchor came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// Published; the evidence is not a proof yet.
-    Pending,
-    /// There is evidence, and whoever recorded it had verified it.
-    Confirmed,
-    /// The last attempt failed.
-    Failed,
-}
-
-impl State {
-    /// The state of this name.
-    pub fn of(name: &str) -> Option<State> {
-        [State::Pending, State::Confirmed, State::Failed].into_iter().find(|state| state.as_str() == name)
-    }
-
-    /// The name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            State::Pending => "pending",
-            State::Confirmed => "confirmed",
-            State::Failed => "failed",
-        }
-    }
-}
-
-/// A row of `ets.anchor`, whatever it holds.
-pub struct Anchor {
-    /// Its number.
-    pub anchor_id: i64,
-    /// The checkpoint's.
-    pub checkpoint_id: i64,
-    /// Kind and place.
-    pub service: String,
-    /// None: a state that there is not.
-    pub state: Option<State>,
-    /// What was published.
-    pub statement: String,
-    /// What came back.
-    pub evidence: Option<Vec<u8>>,
-    /// Where at the service.
-    pub reference: Option<String>,
-    /// The event that declares it.
-    pub declaration_id: Option<[u8; 16]>,
-}
-
-/// The statement that reads [`Anchor`]s; the rest of it follows `FROM ets.anchor AS anchor`.
+/// The statement that [`read`] reads; the rest of it follows `FROM ets.anchor AS anchor`.
 #[macro_export]
 macro_rules! select_anchors {
     ($rest:literal) => {
@@ -72,171 +24,43 @@ macro_rules! select_anchors {
     };
 }
 
-impl Anchor {
-    /// From a row of [`select_anchors!`].
-    pub fn of(row: &Row) -> Anchor {
-        Anchor {
-            anchor_id: row.int(1).unwrap_or(0),
-            checkpoint_id: row.int(2).unwrap_or(0),
-            service: row.text(3).unwrap_or_default(),
-            state: row.text(4).and_then(|name| State::of(&name)),
-            statement: row.text(5).unwrap_or_default(),
-            evidence: row.bytes(6),
-            reference: row.text(7),
-            declaration_id: row.uuid(8),
-        }
-    }
-
-    /// Every check that can be made of it here.
-    ///
-    /// # Errors
-    /// Only of Postgres: what is wrong with a row is a check that failed.
-    pub fn checks(&self) -> Result<Vec<Check>> {
-        let (statement, of_statement) = self.statement()?;
-        let mut checks = vec![of_statement, self.state_check()];
-        if let Some(statement) = &statement {
-            checks.push(self.declaration(statement)?);
-            checks.extend(self.evidence(statement));
-        }
-        Ok(checks)
-    }
-
-    /// What was published is this ledger's checkpoint.
-    fn statement(&self) -> Result<(Option<AnchorStatement>, Check)> {
-        const NAME: &str = "anchor_statement";
-        let published = match AnchorStatement::parse(&self.statement) {
-            Ok(published) => published,
-            Err(error) => return Ok((None, check(NAME, Some(false), error.to_string()))),
-        };
-        let stored = u64::try_from(self.checkpoint_id).ok().map(|id| statement_of(View::Query, id));
-        let (passed, detail) = match stored {
-            Some(Err(Error::Postgres)) => return Err(Error::Postgres),
-            Some(Ok(stored)) if stored == published => {
-                (true, format!("checkpoint {} of this ledger", self.checkpoint_id))
-            }
-            Some(Err(error)) => (false, error.to_string()),
-            _ => (false, format!("checkpoint {} of this ledger is another", self.checkpoint_id)),
-        };
-        Ok((Some(published), check(NAME, Some(passed), detail)))
-    }
-
-    fn state_check(&self) -> Check {
-        const NAME: &str = "anchor_state";
-        match (self.state, &self.evidence) {
-            (None, _) => check(NAME, Some(false), "no state of an anchor"),
-            (Some(State::Confirmed), None) => check(NAME, Some(false), "confirmed without evidence"),
-            (Some(State::Confirmed), Some(_)) => check(NAME, Some(true), "confirmed"),
-            (Some(state), _) => check(NAME, None, state.as_str()),
-        }
-    }
-
-    /// What the server declared is what the row says.
-    fn declaration(&self, statement: &AnchorStatement) -> Result<Check> {
-        const NAME: &str = "anchor_declaration";
-        if self.state != Some(State::Confirmed) {
-            return Ok(match self.declaration_id {
-                None => check(NAME, None, "only what is confirmed is declared"),
-                Some(_) => check(NAME, Some(false), "declared, but not confirmed"),
-            });
-        }
-        let Some(id) = self.declaration_id else {
-            return Ok(check(NAME, None, "confirmed, but not declared: the server's key was not there"));
-        };
-        let event = match EventId::from_slice(&id).map(declared).transpose() {
-            Err(Error::Postgres) => return Err(Error::Postgres),
-            Err(error) => return Ok(check(NAME, Some(false), error.to_string())),
-            Ok(event) => event.flatten(),
-        };
-        let Some(event) = event else {
-            return Ok(check(NAME, Some(false), "the event that declares it is not there"));
-        };
-        let expected = Payload::from_value(self.declared_payload(statement), &Limits::CEILING);
-        let agrees = event.header.schema_version.as_str() == ANCHORING
-            && expected.is_ok_and(|expected| expected.canonical() == event.payload.canonical())
-            && event.check_hash()
-            && event.header.check_signature();
-        let detail = format!(
-            "event {} in ets.audit {}",
-            event.header.event_id,
-            if agrees { "says the same" } else { "says something else" }
-        );
-        Ok(check(NAME, Some(agrees), detail))
-    }
-
-    /// The payload that declares this row.
-    pub fn declared_payload(&self, statement: &AnchorStatement) -> Json {
-        declaration(
-            u64::try_from(self.anchor_id).unwrap_or(0),
-            statement,
-            &self.service,
-            self.reference.as_deref(),
-            self.evidence.as_deref().unwrap_or_default(),
-        )
-    }
-
-    /// What the evidence proves, as far as it can be told without the service's keys.
-    fn evidence(&self, statement: &AnchorStatement) -> Option<Check> {
-        const NAME: &str = "anchor_evidence";
-        let evidence = self.evidence.as_deref()?;
-        if self.state != Some(State::Confirmed) {
-            return Some(check(NAME, None, "no proof yet"));
-        }
-        let text = String::from_utf8_lossy(evidence);
-        let proven = match self.service.split(' ').next() {
-            Some("ledger") => verify_event_evidence(statement, &text, &Trust::Nothing),
-            Some("witness") => cosigned(statement, &self.service, &text),
-            Some("opentimestamps") => stamped(statement, evidence),
-            _ => {
-                return Some(check(
-                    NAME,
-                    None,
-                    "the database cannot tell: ets anchor and ets audit look at the place itself",
-                ));
-            }
-        };
-        Some(match proven {
-            // Evidence names its own ledger or witnesses: that they are those that were meant, nobody here knows.
-            Ok(proven) => check(NAME, None, proven),
-            Err(problem) => check(NAME, Some(false), problem),
-        })
+/// From a row of [`select_anchors!`].
+pub fn read(row: &Row) -> AnchorRecord {
+    AnchorRecord {
+        anchor_id: row.int(1).unwrap_or(0),
+        checkpoint_id: row.int(2).unwrap_or(0),
+        service: row.text(3).unwrap_or_default(),
+        state: row.text(4).and_then(|name| AnchorState::of(&name)),
+        statement: row.text(5).unwrap_or_default(),
+        evidence: row.bytes(6),
+        reference: row.text(7),
+        declaration_id: row.uuid(8).map(Uuid::from_bytes),
     }
 }
 
-fn check(name: &'static str, passed: Option<bool>, detail: impl Into<String>) -> Check {
-    Check { name, passed, detail: detail.into() }
-}
-
-/// What the notes in the evidence prove, if they are of the witnesses that name the service.
-fn cosigned(
-    statement: &AnchorStatement,
-    service: &str,
-    evidence: &str,
-) -> std::result::Result<String, String> {
-    let found = WitnessedCheckpoint::parse(evidence).map_err(|error| error.to_string())?;
-    if service != format!("witness {}", found.policy) {
-        return Err(format!("the evidence is of other witnesses: {}", found.policy));
-    }
-    found.verify(statement).map_err(|error| error.to_string())?;
-    Ok(format!(
-        "{} of {} witnesses cosigned every domain, by keys that the evidence alone vouches for",
-        found.policy.quorum(),
-        found.policy.witnesses().len(),
-    ))
-}
-
-/// Where an OpenTimestamps proof leads; whether that block is there, nobody here knows.
-fn stamped(statement: &AnchorStatement, evidence: &[u8]) -> std::result::Result<String, String> {
-    let proof = opentimestamps::Proof::parse(evidence)
-        .map_err(|error| format!("the evidence is no OpenTimestamps proof: {error}"))?;
-    if *proof.digest() != opentimestamps::stamped(statement) {
-        return Err("the evidence is the timestamp of something else".into());
-    }
-    match proof.standing(&BlockHeaders::default()) {
-        Standing::HeaderMissing { height } => {
-            Ok(format!("it leads to Bitcoin block {height}, whose header is not in the database"))
-        }
-        _ => Err("the evidence leads to no Bitcoin block".into()),
-    }
+/// Every check that can be made of a row here.
+///
+/// # Errors
+/// Only of Postgres: what is wrong with a row is a check that failed.
+pub fn checks(anchor: &AnchorRecord) -> Result<Vec<Check>> {
+    let none = || format!("checkpoint {} of this ledger is another", anchor.checkpoint_id);
+    let sealed = match u64::try_from(anchor.checkpoint_id).ok().map(|id| statement_of(View::Query, id)) {
+        Some(Err(Error::Postgres)) => return Err(Error::Postgres),
+        Some(Err(error)) => Err(error.to_string()),
+        Some(Ok(statement)) => Ok(SealedCheckpoint::from(&statement)),
+        None => Err(none()),
+    };
+    let declared = match anchor.declaration_id.and_then(EventId::from_uuid).map(declared).transpose() {
+        Err(Error::Postgres) => return Err(Error::Postgres),
+        Err(error) => Err(error.to_string()),
+        Ok(event) => Ok(event.flatten().map(|event| Declaration {
+            event_id: *event.header.event_id.as_uuid(),
+            schema_version: event.header.schema_version.to_string(),
+            payload: event.payload.canonical().to_owned(),
+            is_sound: event.check_hash() && event.header.check_signature(),
+        })),
+    };
+    Ok(anchor.checks(&sealed, &declared))
 }
 
 fn declared(id: EventId) -> Result<Option<Event>> {

@@ -112,7 +112,7 @@ fn statement(client: &mut Client) -> AnchorStatement {
 }
 
 fn scene() -> (Scene<'static>, Client, Auditor) {
-    let scene = Scene::new(Cluster::shared());
+    let scene = Scene::new(Cluster::shared(), false);
     let mut client = scene.connect();
     let database: String = client.query_one("SELECT current_database()::text", &[]).expect("a name").get(0);
     let auditor = Auditor::new(&database, &mut client);

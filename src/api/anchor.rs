@@ -1,10 +1,12 @@
 //! Anchors: recording what came of publishing a checkpoint, and verifying it.
 
-use ets_core::anchor::{ANCHORING, AnchorStatement, MAX_REFERENCE_CHARACTERS, MAX_SERVICE_CHARACTERS};
+use ets_core::anchor::{
+    ANCHORING, AnchorRecord, AnchorState, AnchorStatement, MAX_REFERENCE_CHARACTERS, MAX_SERVICE_CHARACTERS,
+};
 use ets_core::canonical::{Limits, Payload};
 use serde_json::json;
 
-use crate::anchors::{self, Anchor, State};
+use crate::anchors;
 use crate::api::append::sign_and_append;
 use crate::api::verify::checks;
 use crate::db::{self, View};
@@ -21,7 +23,7 @@ crate::sql_functions! {
 /// What came of an attempt to publish a checkpoint.
 struct Outcome {
     service: String,
-    state: State,
+    state: AnchorState,
     statement: AnchorStatement,
     evidence: Option<Vec<u8>>,
     reason: Option<String>,
@@ -50,7 +52,7 @@ fn record_anchor(call: &Call) -> Result<Value> {
         None => outcome.insert(checkpoint_id)?,
         Some(known) => outcome.update(&known)?,
     };
-    if outcome.state == State::Confirmed {
+    if outcome.state == AnchorState::Confirmed {
         declare(anchor_id, &outcome.statement)?;
     }
     Ok(Value::Int(anchor_id))
@@ -60,7 +62,7 @@ impl Outcome {
     fn of(call: &Call) -> Result<Outcome> {
         let service = call.required_text(1, "service")?;
         let state = call.required_text(2, "state")?;
-        let state = State::of(&state)
+        let state = AnchorState::of(&state)
             .ok_or_else(|| Error::parameter("state", "must be pending, confirmed or failed"))?;
         let statement = call.required_text(3, "statement")?;
         let statement = AnchorStatement::parse(&statement).map_err(|error| {
@@ -72,9 +74,9 @@ impl Outcome {
             line("reference", reference, MAX_REFERENCE_CHARACTERS)?;
         }
         match state {
-            State::Confirmed if evidence.is_none() => return Err(Error::null("evidence")),
-            State::Failed if reason.is_none() => return Err(Error::null("reason")),
-            State::Pending | State::Confirmed if reason.is_some() => {
+            AnchorState::Confirmed if evidence.is_none() => return Err(Error::null("evidence")),
+            AnchorState::Failed if reason.is_none() => return Err(Error::null("reason")),
+            AnchorState::Pending | AnchorState::Confirmed if reason.is_some() => {
                 return Err(Error::parameter("reason", "is for what failed"));
             }
             _ => {}
@@ -108,9 +110,9 @@ impl Outcome {
     }
 
     /// Goes on with a row. What is confirmed stays as it is; the same again is answered.
-    fn update(&self, known: &Anchor) -> Result<i64> {
-        if known.state == Some(State::Confirmed) {
-            if self.state == State::Confirmed && self.evidence == known.evidence {
+    fn update(&self, known: &AnchorRecord) -> Result<i64> {
+        if known.state == Some(AnchorState::Confirmed) {
+            if self.state == AnchorState::Confirmed && self.evidence == known.evidence {
                 return Ok(known.anchor_id);
             }
             return Err(Error::new(
@@ -148,9 +150,9 @@ impl Outcome {
     /// Whether it is to be asked for again.
     fn is_open(&self) -> bool {
         match self.state {
-            State::Pending => true,
-            State::Confirmed => false,
-            State::Failed => self.can_retry,
+            AnchorState::Pending => true,
+            AnchorState::Confirmed => false,
+            AnchorState::Failed => self.can_retry,
         }
     }
 }
@@ -187,26 +189,26 @@ fn verify_anchor(call: &Call) -> Result<Rows> {
             .detail(json!({"anchor_id": anchor_id}))
             .hint("ets.anchor lists those there are; ets anchor makes one")
     })?;
-    checks(call, &anchor.checks()?)
+    checks(call, &anchors::checks(&anchor)?)
 }
 
-fn find(checkpoint_id: u64, service: &str) -> Result<Option<Anchor>> {
+fn find(checkpoint_id: u64, service: &str) -> Result<Option<AnchorRecord>> {
     db::first(
         View::Latest,
         crate::select_anchors!(
             "WHERE anchor.checkpoint_id OPERATOR(pg_catalog.=) $1 AND anchor.service OPERATOR(pg_catalog.=) $2"
         ),
         &[checkpoint_id.into(), service.into()],
-        |row| Ok(Anchor::of(row)),
+        |row| Ok(anchors::read(row)),
     )
 }
 
-fn by_id(view: View, anchor_id: i64) -> Result<Option<Anchor>> {
+fn by_id(view: View, anchor_id: i64) -> Result<Option<AnchorRecord>> {
     db::first(
         view,
         crate::select_anchors!("WHERE anchor.anchor_id OPERATOR(pg_catalog.=) $1"),
         &[anchor_id.into()],
-        |row| Ok(Anchor::of(row)),
+        |row| Ok(anchors::read(row)),
     )
 }
 

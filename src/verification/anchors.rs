@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::chains::BATCH;
 use super::{Findings, finding};
-use crate::anchors::{self, Anchor};
+use crate::anchors;
 use crate::db::{self, View};
 use crate::error::Result;
 
@@ -21,14 +21,24 @@ pub fn verify(findings: &mut Findings) -> Result<()> {
         &[],
         BATCH,
         |row| {
-            let anchor = Anchor::of(row);
-            for check in anchor.checks()?.into_iter().filter(|check| check.passed == Some(false)) {
-                let event_id = anchor.declaration_id.map(Uuid::from_bytes);
+            let anchor = anchors::read(row);
+            for check in anchors::checks(&anchor)?.into_iter().filter(|check| check.passed == Some(false)) {
+                let event_id = anchor.declaration_id;
                 let detail = format!(
                     "anchor {} of checkpoint {}: {}",
                     anchor.anchor_id, anchor.checkpoint_id, check.detail
                 );
                 findings.add(Finding { event_id, ..finding(FindingClass::Seal, check.name, detail) });
+            }
+            if anchor.is_undeclared() {
+                findings.add(finding(
+                    FindingClass::Unverifiable,
+                    "anchor_declaration",
+                    format!(
+                        "anchor {} of checkpoint {} is confirmed, but not declared: ets.record_anchor declares it when it is told the same again",
+                        anchor.anchor_id, anchor.checkpoint_id
+                    ),
+                ));
             }
             Ok(!findings.is_full())
         },

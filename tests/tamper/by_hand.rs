@@ -19,7 +19,7 @@ pub fn carry_out(name: &str) -> Report {
         _ => panic!("no attack {name}"),
     };
     let cluster = Cluster::start("tamper", &["fsync=off"]);
-    let mut scene = Scene::new(&cluster);
+    let mut scene = Scene::new(&cluster, false);
     attack(&cluster, &mut scene);
     let mut client = scene.connect();
     client.batch_execute("BEGIN").expect("a transaction");

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use ets_core::hash::Digest;
-use ets_tests::{Cluster, Ledger, Signer, digest, order};
+use ets_tests::{Cluster, Ledger, Signer, anchored, digest, order};
 use postgres::Client;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -34,8 +34,8 @@ pub struct Scene<'c> {
 }
 
 impl<'c> Scene<'c> {
-    /// Makes it in a new database of `cluster`.
-    pub fn new(cluster: &'c Cluster) -> Self {
+    /// Makes it in a new database of `cluster`, the first checkpoint anchored or not.
+    pub fn new(cluster: &'c Cluster, has_anchor: bool) -> Self {
         let database = cluster.create_database();
         let mut client = cluster.connect(&database);
         Ledger::set_up(&mut client);
@@ -55,6 +55,9 @@ impl<'c> Scene<'c> {
             append(&mut client, &by_name(signer), schema, &payload);
         }
         seal(&mut client);
+        if has_anchor {
+            anchored(&mut client, 1);
+        }
         client
             .execute("SELECT ets.revoke_key($1, 'left')", &[&by_name("eve").key_id()])
             .expect("a revocation");

@@ -8,10 +8,12 @@ pub mod cosignature;
 mod declaration;
 mod event;
 pub mod opentimestamps;
+mod record;
 mod statement;
 mod witnessed;
 
 pub use declaration::{ANCHORING, MAX_REFERENCE_CHARACTERS, MAX_SERVICE_CHARACTERS, declaration};
 pub use event::verify_event_evidence;
+pub use record::{AnchorRecord, AnchorState, Declaration, SealedCheckpoint};
 pub use statement::{AnchorError, AnchorStatement};
 pub use witnessed::{PolicyError, WitnessPolicy, WitnessedCheckpoint, WitnessedError};

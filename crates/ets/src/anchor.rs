@@ -21,11 +21,11 @@ use file::Folder;
 use git::Repository;
 pub use git::git;
 use ledger::LedgerArguments;
-use opentimestamps::CalendarArguments;
+pub use opentimestamps::CalendarArguments;
 use record::{Came, Database, Known, Recorded};
-use service::{Service, Verdict};
-use timestamp::TimestampArguments;
-use witness::WitnessArguments;
+pub use service::{Service, Verdict};
+pub use timestamp::TimestampArguments;
+pub use witness::WitnessArguments;
 
 /// After so many attempts in a row that failed, a service is not asked for other proofs
 /// that it owes until the next round: each may take the whole time-out.

@@ -1,5 +1,6 @@
 //! `ets audit`.
 
+mod anchors;
 mod copy;
 mod evidence;
 mod examine;
@@ -21,6 +22,7 @@ use ets_core::verify::{Finding, FindingClass, VerifiedRegistry};
 
 use crate::keys::public_key;
 use crate::output;
+use anchors::TrustArguments;
 use evidence::{Evidence, Standing};
 use export::Export;
 use memory::Memory;
@@ -82,6 +84,8 @@ pub struct Arguments {
     /// A checkpoint note that you kept (ets.checkpoint_note); may be repeated
     #[arg(long, value_name = "FILE")]
     checkpoint: Vec<PathBuf>,
+    #[command(flatten)]
+    recorded: TrustArguments,
     /// Threads; all cores by default
     #[arg(long, value_name = "N")]
     threads: Option<NonZero<usize>>,
@@ -109,6 +113,10 @@ enum Named {
 /// A message for the user: the arguments are wrong, or something cannot be read.
 pub fn run(arguments: &Arguments, json: bool) -> Result<u8, String> {
     let named = named(arguments)?;
+    let trusted = arguments.recorded.open()?;
+    if arguments.export.is_some() && trusted.is_anybody() {
+        return Err("--tsa, --ots, --witness and --ledger-root-key are for the anchors that a database has recorded; an export has none".into());
+    }
     let memory = arguments.state.as_deref().map(Memory::read).transpose()?.flatten();
     let mut progress = Progress::new(arguments.quiet || json);
     let export = arguments.export.as_deref().map(Export::read).transpose()?;
@@ -126,7 +134,7 @@ pub fn run(arguments: &Arguments, json: bool) -> Result<u8, String> {
     wrong.into_iter().for_each(|finding| opened.add(finding));
     let kept = gather(arguments, &named, memory.as_ref(), &opened.verified)?;
     let examined =
-        examine::examine(source, opened, &kept, memory.as_ref(), arguments.threads, &mut progress)?;
+        examine::examine(source, opened, &kept, memory.as_ref(), &trusted, arguments.threads, &mut progress)?;
     progress.clear();
 
     let mut report = Report::of(&examined, &kept, is_named);

@@ -36,7 +36,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Verify(verify::Arguments),
-    Audit(audit::Arguments),
+    Audit(Box<audit::Arguments>),
     Anchor(Box<anchor::Arguments>),
     Keygen(keys::KeygenArguments),
     KeyId(keys::KeyIdArguments),

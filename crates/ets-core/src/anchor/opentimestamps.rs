@@ -18,7 +18,6 @@ mod wire;
 
 use std::fmt;
 
-use super::AnchorStatement;
 use crate::hash::{Digest, sha256};
 use operation::{Message, Operation};
 use timestamp::{Attestation, Timestamp};
@@ -36,11 +35,6 @@ const VERSION: u64 = 1;
 pub struct Proof {
     digest: Digest,
     timestamp: Timestamp,
-}
-
-/// What is stamped of a statement: the SHA-256 of its canonical JSON, as of a file.
-pub fn stamped(statement: &AnchorStatement) -> Digest {
-    sha256(&[statement.to_jcs().as_bytes()])
 }
 
 /// What a calendar promised: to commit to these bytes in a block.

@@ -9,9 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ets_core::anchor::AnchorStatement;
-use ets_core::anchor::opentimestamps::{
-    BlockHeaders, DEFAULT_MINIMUM_DIFFICULTY, Promise, Proof, Standing, stamped,
-};
+use ets_core::anchor::opentimestamps::{BlockHeaders, DEFAULT_MINIMUM_DIFFICULTY, Promise, Proof, Standing};
 use ets_core::time::Timestamp;
 
 use super::service::{Failure, Outcome, Service, Source, Verdict};
@@ -80,7 +78,7 @@ impl Calendar {
     fn submit(&self, statement: &AnchorStatement) -> Result<Proof, Failure> {
         let mut nonce = [0; 16];
         getrandom::fill(&mut nonce).map_err(|error| Failure::passing(format!("no random bytes: {error}")))?;
-        let digest = stamped(statement);
+        let digest = statement.digest();
         let submission = Proof::submission(&digest, &nonce);
         let (url, max) = (self.url.join("digest"), Proof::MAX_ANSWER_BYTES as u64);
         let answer = self.http.post(&url, "application/octet-stream", ACCEPT, submission.as_bytes(), max);
@@ -146,7 +144,7 @@ impl Calendar {
     /// The file of an earlier attempt, without what turned out to lead to no block of
     /// ours; nothing if there is nothing to go on from.
     fn kept(&self, statement: &AnchorStatement, earlier: &[u8]) -> Option<Proof> {
-        let proof = Proof::parse(earlier).ok().filter(|proof| *proof.digest() == stamped(statement))?;
+        let proof = Proof::parse(earlier).ok().filter(|proof| *proof.digest() == statement.digest())?;
         proof.without_contradicted(&self.headers)
     }
 }
@@ -187,7 +185,7 @@ impl Service for Calendar {
     fn verify(&self, statement: &AnchorStatement, evidence: &[u8]) -> Result<Verdict, String> {
         let proof =
             Proof::parse(evidence).map_err(|error| format!("the evidence is no timestamp: {error}"))?;
-        if *proof.digest() != stamped(statement) {
+        if *proof.digest() != statement.digest() {
             return Err("it is the timestamp of something else".into());
         }
         match proof.standing(&self.headers) {

@@ -1,5 +1,6 @@
 //! The examination: everything that a ledger's rows claim, done again.
 
+mod anchors;
 mod checkpoints;
 mod findings;
 mod pass;
@@ -21,11 +22,13 @@ use ets_core::verify::{
 };
 use uuid::Uuid;
 
+use super::anchors::Trusted;
 use super::evidence::{self, Evidence};
 use super::memory::{Memory, Unsealed};
 use super::multiset::Multiset;
 use super::progress::Progress;
 use super::source::{Source, Tiles};
+use anchors::Anchors;
 use checkpoints::{Checkpoints, checkpoints};
 use findings::Findings;
 use pass::Pass;
@@ -49,6 +52,8 @@ pub struct Examined {
     pub last: Option<(i64, CheckpointRow, Vec<DomainRoot>)>,
     /// Whether each piece of evidence holds, in their order.
     pub holds: Vec<bool>,
+    /// What the anchors that the database recorded prove.
+    pub anchors: Anchors,
     /// Whether there was all that a database makes of its events.
     pub is_database: bool,
     /// What of the ledger was not there to be examined.
@@ -58,6 +63,8 @@ pub struct Examined {
 /// A checkpoint for the report.
 pub struct Seal {
     pub checkpoint_id: i64,
+    /// The event that declares it.
+    pub event_id: Option<Uuid>,
     pub created_at: Option<Timestamp>,
     pub meta_root: Vec<u8>,
     /// Leaves in all its trees.
@@ -121,6 +128,7 @@ pub fn examine(
     opened: Opened,
     kept: &[Evidence],
     memory: Option<&Memory>,
+    trusted: &Trusted,
     threads: Option<NonZero<usize>>,
     progress: &mut Progress,
 ) -> Result<Examined, String> {
@@ -178,9 +186,17 @@ pub fn examine(
         ));
     }
     tables::ids(source, &pass, &mut findings)?;
+    let mut anchored = Anchors::default();
     if let Some(made) = source.tables() {
         tables::heads(made, ledger_id, &pass, &mut findings)?;
         tables::tables(made, &verified, &mut findings)?;
+        let ledger = anchors::Ledger {
+            ledger_id,
+            origin: verified.registry.as_ref().map(|registry| &registry.ledger().origin),
+            seals: &seals,
+            declared: &pass.declared,
+        };
+        anchored = anchors::anchors(made, &ledger, trusted, &mut findings)?;
     }
 
     let holds = kept
@@ -220,6 +236,7 @@ pub fn examine(
         checkpoints: seals,
         last,
         holds,
+        anchors: anchored,
         is_database: source.tables().is_some(),
         lacks: source.lacks(),
     })

@@ -66,7 +66,7 @@ enum Needs {
 }
 
 /// What is checked, in the order in which it is.
-const CHECKED: [(&str, Needs); 12] = [
+const CHECKED: [(&str, Needs); 13] = [
     ("the registry's events, and the authority, keys and schemas that they make", Needs::Events),
     ("each payload's canonical form and hash, each event's link to the one before", Needs::Events),
     ("each signature, strictly; each signer's authority at the time", Needs::Events),
@@ -80,6 +80,10 @@ const CHECKED: [(&str, Needs); 12] = [
     ("each checkpoint's MetaRoot, domains, order and signed notes", Needs::Events),
     ("that no event is in two domains or leaves, and none that a seal saw is without one", Needs::Events),
     ("the heads of streams, and the tables made from the registry", Needs::Database),
+    (
+        "each recorded anchor against its checkpoint, its declaration and, where whom to trust is named, its evidence",
+        Needs::Database,
+    ),
     ("that rows asked for in two ways are the same rows", Needs::Database),
     ("the evidence from outside, where there is any", Needs::Events),
 ];
@@ -87,7 +91,7 @@ const CHECKED: [(&str, Needs); 12] = [
 impl Report {
     /// The report of an examination that held the ledger against `kept`.
     pub fn of(examined: &Examined, kept: &[Evidence], is_named: bool) -> Self {
-        let evidence: Vec<Held> = kept
+        let mut evidence: Vec<Held> = kept
             .iter()
             .zip(&examined.holds)
             .map(|(kept, holds)| Held {
@@ -97,6 +101,12 @@ impl Report {
                 holds: *holds,
             })
             .collect();
+        evidence.extend(examined.anchors.proven.iter().map(|proven| Held {
+            source: proven.source.clone(),
+            standing: proven.standing,
+            leaves: proven.leaves,
+            holds: true,
+        }));
         let covered = |standing| {
             let held = evidence.iter().filter(|held| held.holds && held.standing >= standing);
             held.map(|held| held.leaves).max().unwrap_or(0)
@@ -112,6 +122,7 @@ impl Report {
                 .to_owned(),
         ];
         not_checked.extend(examined.lacks.iter().cloned());
+        not_checked.extend(examined.anchors.untold.iter().cloned());
         if examined.unsealed > 0 {
             not_checked
                 .push(format!("{} events have no leaf yet: they are in no checkpoint", examined.unsealed));

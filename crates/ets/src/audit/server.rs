@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 
+use ets_core::anchor::{AnchorRecord, AnchorState};
 use ets_core::canonical::{Limits, parse_json, to_jcs};
 use ets_core::hash::to_hex;
 use ets_core::name::REGISTRY;
@@ -253,6 +254,54 @@ impl Tables for Server {
         let mut client = self.client.borrow_mut();
         let rows = client.query(&sql, &[]).map_err(|error| database::message(&error))?;
         rows.iter().map(|row| (0..columns.len()).map(|column| column_text(row, column)).collect()).collect()
+    }
+
+    fn anchors(&self) -> Result<Vec<AnchorRecord>, String> {
+        if !self.has_table("anchor")? {
+            return Ok(Vec::new());
+        }
+        let mut anchors = Vec::new();
+        let sql =
+            "SELECT anchor.anchor_id, anchor.checkpoint_id, anchor.service, anchor.state, anchor.statement,
+                          anchor.evidence, anchor.reference, anchor.declaration_id
+                     FROM ets.anchor AS anchor ORDER BY anchor.anchor_id";
+        self.copy(sql, &mut |row| {
+            let text = |column| row.text(column).map(str::to_owned);
+            anchors.push(AnchorRecord {
+                anchor_id: row.int(0).unwrap_or_default(),
+                checkpoint_id: row.int(1).unwrap_or_default(),
+                service: text(2).unwrap_or_default(),
+                state: row.text(3).and_then(AnchorState::of),
+                statement: text(4).unwrap_or_default(),
+                evidence: row.bytes(5).map(<[u8]>::to_vec),
+                reference: text(6),
+                declaration_id: row.uuid(7),
+            });
+            Ok(())
+        })?;
+        Ok(anchors)
+    }
+
+    fn receivers(&self) -> Result<Vec<Option<Timestamp>>, String> {
+        if !self.has_table("receiver")? {
+            return Ok(Vec::new());
+        }
+        let mut promoted = Vec::new();
+        self.copy("SELECT receiver.promoted_at FROM ets.receiver AS receiver", &mut |row| {
+            promoted.push(row.unix_micros(0).and_then(Timestamp::from_unix_micros));
+            Ok(())
+        })?;
+        Ok(promoted)
+    }
+}
+
+impl Server {
+    /// Whether the ledger's layout has this table.
+    fn has_table(&self, name: &str) -> Result<bool, String> {
+        let sql = "SELECT EXISTS (SELECT FROM pg_catalog.pg_class AS class JOIN pg_catalog.pg_namespace AS namespace
+                     ON namespace.oid = class.relnamespace WHERE namespace.nspname = 'ets' AND class.relname = $1)";
+        let row = self.client.borrow_mut().query_one(sql, &[&name]);
+        row.map(|row| row.get(0)).map_err(|error| database::message(&error))
     }
 }
 

@@ -3,6 +3,7 @@
 //! Whoever answers is not trusted: what comes is compared, counted and put to the
 //! proof by whoever called.
 
+use ets_core::anchor::AnchorRecord;
 use ets_core::time::Timestamp;
 use ets_core::verify::{CheckpointRow, Columns, RootRow, SealedRoot, StoredTiles};
 
@@ -77,6 +78,10 @@ pub trait Tables {
     fn heads(&self, each: EachRow) -> Result<(), String>;
     /// The rows of a table that is made from the registry, as text.
     fn projection(&self, name: &str, columns: &[&str]) -> Result<Vec<Columns>, String>;
+    /// Every row of `ets.anchor`; none where the ledger is older than that table.
+    fn anchors(&self) -> Result<Vec<AnchorRecord>, String>;
+    /// When each promotion of a receiver was, `None` for one that still receives.
+    fn receivers(&self) -> Result<Vec<Option<Timestamp>>, String>;
 }
 
 /// A domain's stored tiles.

@@ -39,9 +39,10 @@ pub fn checkpoints(
     all.covers = compromised.iter().map(|(key, _)| (*key, BTreeMap::new())).collect();
     source.checkpoints(&mut |id, row, root, created_at| {
         if all.seals.last().is_none_or(|seal| seal.checkpoint_id != id) {
+            let event_id = row.as_ref().and_then(|row| row.checkpoint_event_id);
             let meta_root = row.as_ref().map(|row| row.meta_root.clone()).unwrap_or_default();
             all.meta_roots.insert(meta_root.clone());
-            all.seals.push(Seal { checkpoint_id: id, created_at, meta_root, leaves: 0 });
+            all.seals.push(Seal { checkpoint_id: id, event_id, created_at, meta_root, leaves: 0 });
             all.last = row.clone().map(|row| (id, row, Vec::new()));
         }
         if let (Some(seal), Some(root)) = (all.seals.last_mut(), &root) {

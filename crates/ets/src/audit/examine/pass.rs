@@ -13,6 +13,7 @@ use super::super::copy::Row;
 use super::super::memory::Unsealed;
 use super::super::multiset::Multiset;
 use super::super::source::{LEAF_INDEX, SealPosition, TRANSACTION_ID};
+use super::anchors::Declared;
 use super::checkpoints::Covers;
 
 /// What the pass over all events, stream by stream, remembers of them.
@@ -33,6 +34,8 @@ pub struct Pass {
     /// Of each compromised key: the size of each domain that a checkpoint of before covers.
     pub compromise: Covers,
     pub last_id: Option<Uuid>,
+    /// What was declared of anchors, in order.
+    pub declared: Vec<Declared>,
 }
 
 /// The last event of a stream.
@@ -59,6 +62,7 @@ impl Pass {
             position: None,
             compromise: HashMap::new(),
             last_id: None,
+            declared: Vec::new(),
         }
     }
 

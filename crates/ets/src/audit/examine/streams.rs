@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::super::copy::Row;
 use super::super::progress::Progress;
 use super::super::source::{LEAF_INDEX, Source};
+use super::anchors::Declared;
 use super::findings::Findings;
 use super::pass::Pass;
 
@@ -130,6 +131,7 @@ impl Follow<'_> {
             if let (Some(registry), Some(header)) = (self.registry, header) {
                 found.extend(pass.compromised(registry, header, row.int(LEAF_INDEX)));
             }
+            pass.declared.extend(header.and_then(|header| Declared::of(&row, header)));
             self.chain.push_inspected(inspected, &mut found);
             if let Some(replayed) = replayed {
                 // What is wrong with the rows is said above.
