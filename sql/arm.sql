@@ -370,8 +370,13 @@ CREATE OR REPLACE VIEW ets.status AS
   SELECT 'failed anchors', CASE pg_catalog.count(*) WHEN 0 THEN 'ok' ELSE 'warning' END, pg_catalog.count(*)::text,
          CASE WHEN pg_catalog.count(*) > 0
               THEN 'SELECT * FROM ets.anchor WHERE state = ''failed'' says why; ets anchor tries again' END
-    FROM ets.anchor
+    FROM ets.anchor AS failed
    WHERE state = 'failed'
+     -- What a later one covers is no loss; what trying again cannot help is for people.
+     AND (next_attempt IS NULL
+          OR NOT EXISTS (SELECT FROM ets.anchor AS later
+                          WHERE later.service = failed.service AND later.state = 'confirmed'
+                            AND later.checkpoint_id > failed.checkpoint_id))
    UNION ALL
   SELECT 'high water', CASE WHEN setting.directory IS NULL THEN 'warning' ELSE 'ok' END,
          coalesce(setting.directory, 'not written'),

@@ -90,6 +90,10 @@ fn a_statement_is_an_event_of_another_ledger_and_its_bundle_the_evidence() {
     assert_eq!(scene.entries(), 1);
     scene.other.seal();
     assert_eq!(scene.publish_right(), came(0, "confirmed"));
+    let report = ets_tests::audit(&mut scene.ledger, &["--ledger-root-key", &scene.root], 0);
+    assert_eq!(report["trust"], "ANCHORED", "{report:#}");
+    let report = ets_tests::audit(&mut scene.ledger, &[], 0);
+    assert_eq!(report["trust"], "SELF-CONSISTENT", "{report:#}");
     // Verified again, without the other ledger.
     let (code, state, _) = scene.publish("host=/nowhere", &scene.root);
     assert_eq!((code, state), came(0, "confirmed"));

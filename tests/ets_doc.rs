@@ -43,6 +43,54 @@ fn the_session_of_the_programs_page_runs() {
     assert_eq!(words, ["", "SELF-CONSISTENT", "WITNESSED", "WITNESSED", "ANCHORED"], "{out}");
 }
 
+/// What the pages call `ets` with is there: no option was renamed behind their back.
+#[test]
+fn every_option_in_the_documentation_is_there() {
+    let mut seen = 0;
+    for page in
+        ["README.md", "docs/anchors.md", "docs/audit.md", "docs/ets.md", "docs/replica.md", "docs/restore.md"]
+    {
+        let text = fs::read_to_string(checkout().join(page)).expect(page).replace("\\\n", " ");
+        let code = text.lines().filter(|line| !line.starts_with('|') && !line.contains('`'));
+        for command in code.flat_map(|line| line.match_indices("ets ").map(|(at, _)| &line[at..])) {
+            // What follows belongs to another program.
+            let command = command.split(['|', ';', '>', '&']).next().unwrap_or_default();
+            let words: Vec<&str> = command.split_whitespace().skip(1).collect();
+            let names: Vec<&str> = words
+                .iter()
+                .copied()
+                .take_while(|word| {
+                    word.chars().all(|c| c.is_ascii_lowercase() || c == '-') && !word.starts_with('-')
+                })
+                .collect();
+            let options = words
+                .iter()
+                .filter(|word| word.starts_with("--"))
+                .map(|word| word.split('=').next().unwrap_or_default());
+            let options: Vec<&str> = options.filter(|option| option.len() > 2).collect();
+            if names.is_empty() || options.is_empty() {
+                continue;
+            }
+            // `ets authority answer` is a command of two words, `ets sign file` is not.
+            let help = |names: &[&str]| {
+                Command::new(program("ets")).args(names).arg("--help").output().expect("ets runs")
+            };
+            let two = help(&names[..names.len().min(2)]);
+            let output = if two.status.success() { two } else { help(&names[..1]) };
+            let help = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert!(output.status.success(), "{page}: {command}");
+            for option in options {
+                let is_there = help
+                    .split(|c: char| c.is_whitespace() || c == ',' || c == '[' || c == ']')
+                    .any(|word| word == option);
+                assert!(is_there, "{page}: ets {} has no {option}", names[0]);
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 40, "the pages lost their commands: {seen} options");
+}
+
 /// Every command says how it is used, and knows --json.
 #[test]
 fn every_command_has_help_and_json() {

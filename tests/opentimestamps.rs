@@ -248,6 +248,20 @@ fn a_checkpoint_comes_into_a_block() {
     );
     ledger.seal();
     assert_eq!(ledger.findings(), Vec::<String>::new());
+
+    // An audit believes it with the header of its own node, and not without.
+    for (arguments, code, trust, says) in [
+        (with(&headers), 0, "ANCHORED", proven),
+        (vec!["--ots".to_owned(), url.clone()], 0, "SELF-CONSISTENT", missing),
+        (with(&others), 1, "null", elsewhere),
+    ] {
+        let arguments: Vec<&str> =
+            arguments.iter().map(String::as_str).filter(|part| !["--time-out", "2"].contains(part)).collect();
+        let report = ets_tests::audit(&mut ledger, &arguments, code);
+        assert_eq!(report["trust"].as_str().unwrap_or("null"), trust, "{report}");
+        let text = report.to_string();
+        assert!(text.contains(&format!("anchor 1 of checkpoint {first}")) && text.contains(says), "{text}");
+    }
 }
 
 #[test]

@@ -74,6 +74,17 @@ fn a_checkpoint_is_stamped_once_the_authority_answers_as_it_should() {
     assert_eq!((code, lines[0]["state"].as_str()), (Some(1), Some("gone")), "{lines:?}");
     ledger.seal();
     assert_eq!(ledger.findings(), Vec::<String>::new());
+    // An audit believes whom it is told to.
+    for (root, code, trust, says) in [
+        (Some(&ca), 0, "ANCHORED", "the statement existed at "),
+        (Some(&other), 1, "null", "no chain of certificates leads from CN=signer"),
+        (None, 0, "SELF-CONSISTENT", "the evidence of 1 recorded anchors: whom to trust"),
+    ] {
+        let arguments: Vec<&str> = root.iter().flat_map(|root| ["--tsa", &url, "--tsa-ca", root]).collect();
+        let report = ets_tests::audit(&mut ledger, &arguments, code);
+        assert_eq!(report["trust"].as_str().unwrap_or("null"), trust, "{report}");
+        assert!(report.to_string().contains(says), "{report}");
+    }
     // Wrong usage.
     for (arguments, says) in [
         (vec!["--tsa", &url], "--tsa-ca"),

@@ -29,7 +29,7 @@ impl Published {
         (self.code, self.lines[0]["state"].as_str().expect("a state"))
     }
 
-    /// Why it failed.
+    /// Why it failed, or what it waits for.
     fn reason(&self) -> &str {
         self.lines[0]["detail"].as_str().unwrap_or_default()
     }
@@ -142,6 +142,11 @@ fn two_of_three_witnesses_cosign_a_ledger_as_it_grows() {
     // What is kept verifies without any of them, and for nobody else's statement.
     witnesses.iter_mut().for_each(Litewitness::stop);
     assert_eq!(publish(&database, &named(&witnesses.each_ref()), &quorum).state(), (0, "confirmed"));
+    let pairs = named(&witnesses.each_ref());
+    let keys = pairs.iter().flat_map(|(url, key)| ["--witness", url, "--witness-key", key]);
+    let report = ets_tests::audit(&mut ledger, &keys.chain(quorum).collect::<Vec<_>>(), 0);
+    assert_eq!(report["trust"], "WITNESSED", "{report:#}");
+    assert!(report.to_string().contains("2 of 3 witnesses cosigned every domain by 20"), "{report:#}");
     let sql =
         "SELECT statement FROM ets.anchor WHERE checkpoint_id = (SELECT max(checkpoint_id) FROM ets.anchor)";
     let statement = AnchorStatement::parse(&one(&mut ledger.client, sql)).expect("a statement");
@@ -181,7 +186,7 @@ fn a_witness_that_is_down_is_waited_for() {
     let both = named(&witnesses.each_ref());
     let published = publish(&database, &both, &[]);
     assert_eq!(published.state(), (0, "pending"), "{}", published.said);
-    assert!(published.said.contains("refused"), "it says why: {}", published.said);
+    assert!(published.reason().contains("refused"), "it says why: {:?}", published.lines);
     let evidence = "SELECT encode(evidence, 'hex') FROM ets.anchor";
     let first = one(&mut ledger.client, evidence);
     let (_, counts) = recorded(&mut ledger.client, 1);

@@ -1,6 +1,7 @@
 //! What the tests share: private servers, databases with a ledger, signers, and
 //! a strict reading of errors.
 
+mod audited;
 mod chain;
 mod cluster;
 mod copies;
@@ -13,6 +14,7 @@ mod signer;
 mod test_data;
 pub mod timestamp_authority;
 
+pub use audited::audit;
 pub use chain::Chain;
 pub use cluster::{Cluster, Database, bin, checkout, give_to_server, program};
 pub use copies::Dump;
