@@ -36,6 +36,7 @@ mod rule_functions;
 mod rules;
 mod runs;
 mod schedule;
+mod schemathesis;
 mod sealing;
 mod standby;
 mod tamper;
