@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use ets_tests::{Ledger, order, program, refused, tamper};
+use ets_tests::{Cluster, Ledger, order, program, refused, tamper};
 use postgres::Client;
 
 const RECORD: &str = "SELECT ets.record_anchor($1, $2, $3, $4, $5, $6)";
@@ -270,6 +270,40 @@ fn the_program_publishes_to_a_folder_and_a_repository_and_an_audit_compares() {
     assert_eq!(audit("--anchors-git", &url), (Some(0), Some("ANCHORED".to_owned())));
     assert_eq!(audit("--anchors-git", "file:///nowhere"), (Some(2), None));
     assert_eq!(audit("--anchors-git", "--upload-pack=false"), (Some(2), None));
+    // A bundle of what was published has a line for it; of another checkpoint it cannot.
+    let bundle = Cluster::shared().folder().join(format!("{}.bundle.json", ledger.database.name));
+    let verified = |ledger: &mut Ledger, published: &Path| {
+        let sql =
+            "SELECT ets.proof_bundle(event_id)::text FROM ets.ledger_event WHERE domain = 'orders' LIMIT 1";
+        fs::write(&bundle, ledger.one::<String>(sql, &[])).expect("a file");
+        let mut command = Command::new(program("ets"));
+        command.args([
+            "verify",
+            "--json",
+            "--root-key",
+            &root,
+            "--anchors",
+            text_of(published),
+            text_of(&bundle),
+        ]);
+        let output = command.output().expect("ets runs");
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("a report");
+        let check = report["checks"].as_array().and_then(|checks| checks.last()).expect("checks").clone();
+        assert_eq!(check["check"], "anchor", "{report}");
+        (output.status.code(), check["passed"].as_bool())
+    };
+    assert_eq!(verified(&mut ledger, &files), (Some(0), Some(true)));
+    ledger.append(&order("a", 9));
+    let last = ledger.seal();
+    let later = statement(&mut ledger.client, last);
+    let fork = Cluster::shared().folder().join(format!("{}.fork.json", ledger.database.name));
+    fs::write(&fork, &later).expect("a file");
+    assert_eq!(verified(&mut ledger, &files), (Some(2), None));
+    assert_eq!(verified(&mut ledger, &fork), (Some(0), Some(true)));
+    let number = |checkpoint: i64| format!("\"checkpoint_id\":{checkpoint},");
+    assert!(text.contains(&number(checkpoint)), "{text}");
+    fs::write(&fork, text.replacen(&number(checkpoint), &number(last), 1)).expect("a file");
+    assert_eq!(verified(&mut ledger, &fork), (Some(1), Some(false)));
     // All that is recorded is verified by whoever names the places.
     let verify = |places: &[&str]| {
         let (code, lines, _) = publish(&ledger, &[&["--verify"], places].concat());

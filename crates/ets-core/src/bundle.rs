@@ -127,6 +127,15 @@ pub enum Proof {
 }
 
 impl Proof {
+    /// What proves it; nothing does a document on its own.
+    pub fn evidence(&self) -> Option<&Evidence> {
+        match self {
+            Proof::Event(bundle) => Some(&bundle.evidence),
+            Proof::Stream(bundle) => Some(&bundle.evidence),
+            Proof::Document(_) => None,
+        }
+    }
+
     /// Reads a proof bundle, a stream bundle or an event document, whichever
     /// `text` is by its member `format` or the lack of it.
     ///

@@ -23,6 +23,7 @@ use ets_core::verify::{Finding, FindingClass, VerifiedRegistry};
 use crate::keys::public_key;
 use crate::output;
 use anchors::TrustArguments;
+pub use evidence::statements;
 use evidence::{Evidence, Standing};
 use export::Export;
 use memory::Memory;

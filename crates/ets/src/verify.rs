@@ -2,14 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use ets_core::bundle::BUNDLE_LIMITS;
+use ets_core::bundle::{BUNDLE_LIMITS, Proof};
 use ets_core::event::Event;
 use ets_core::note::VerifierKey;
 use ets_core::tlog::TlogProof;
 use ets_core::trust::TrustFile;
-use ets_core::verify::{Check, Trust, Verdict, verify_text, verify_tlog_proof};
+use ets_core::verify::{
+    Check, Trust, Verdict, verify_proof, verify_published, verify_text, verify_tlog_proof,
+};
 use serde_json::json;
 
+use crate::audit;
 use crate::keys::public_key;
 use crate::output::{self, printable};
 
@@ -32,7 +35,8 @@ use crate::output::{self, printable};
   SELECT ets.trust_root()                       a trust file: get it from somebody you trust
 
 Example:
-  ets verify bundle.json --root-key 8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c")]
+  ets verify bundle.json --root-key 8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c
+  ets verify bundle.json --trust trust.json --anchors /srv/anchors")]
 pub struct Arguments {
     /// Files to verify; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
@@ -43,6 +47,9 @@ pub struct Arguments {
     /// A trust file: what ets.trust_root() returned, and checkpoints that you kept
     #[arg(long, value_name = "FILE")]
     trust: Option<PathBuf>,
+    /// Published statements: a file, or a folder with LEDGER_ID/NUMBER.json in it; may be repeated
+    #[arg(long, value_name = "PATH")]
+    anchors: Vec<PathBuf>,
     /// For a tlog-proof: the key that signs the domain's notes, as ets.verifier_key(domain) gives it
     #[arg(long, value_name = "NAME+HASH+KEY")]
     verifier_key: Option<String>,
@@ -66,7 +73,10 @@ pub fn run(arguments: &Arguments, json: bool) -> Result<u8, String> {
             Ok(text) if TlogProof::is_named_by(&text) => {
                 verify_tlog_proof(&text, verifier_key.as_ref(), event.as_ref())
             }
-            Ok(text) => verify_text(&text, &trust),
+            Ok(text) => match Proof::parse(&text) {
+                Ok(proof) => proven(&proof, &trust, &arguments.anchors)?,
+                Err(_) => verify_text(&text, &trust),
+            },
             Err(message) => vec![Check { name: "format", passed: None, detail: message }],
         };
         let verdict = Verdict::of(&checks);
@@ -82,6 +92,27 @@ pub fn run(arguments: &Arguments, json: bool) -> Result<u8, String> {
         };
     }
     Ok(worst.exit_code())
+}
+
+/// The checks of a proof; with the published statements of its checkpoint, each a check.
+///
+/// # Errors
+/// A message for the user: what is published cannot be read.
+fn proven(proof: &Proof, trust: &Trust, anchors: &[PathBuf]) -> Result<Vec<Check>, String> {
+    let mut checks = verify_proof(proof, trust);
+    let Some(evidence) = proof.evidence().filter(|_| !anchors.is_empty()) else { return Ok(checks) };
+    let before = checks.len();
+    for path in anchors {
+        for (file, statement) in audit::statements(path, &evidence.trust_root.ledger_id)? {
+            checks.extend(verify_published(evidence, &statement, &file.display().to_string()));
+        }
+    }
+    if checks.len() == before {
+        let number = evidence.checkpoint.checkpoint_id;
+        let detail = format!("checkpoint {number} is not among those that were published");
+        checks.push(Check { name: "anchor", passed: None, detail });
+    }
+    Ok(checks)
 }
 
 fn event(path: &Path) -> Result<Event, String> {

@@ -35,7 +35,9 @@ pub use inspect::{Inspected, Inspector};
 pub use judge::late_authority;
 pub use kept::KeptCheckpoint;
 pub use projections::{Columns, Projection, projections};
-pub use proof::{Trust, verify_proof, verify_proof_bundle, verify_stream_bundle, verify_text};
+pub use proof::{
+    Trust, verify_proof, verify_proof_bundle, verify_published, verify_stream_bundle, verify_text,
+};
 pub use raw::RawEvent;
 pub use registry::{RegistryVerifier, VerifiedRegistry};
 pub use rehash::{Rehashed, rehash};

@@ -6,6 +6,7 @@ use super::finding::{FindingClass, Flaw};
 use super::judge::{self, Memory, Signatures};
 use super::rules::{RuleReplay, States};
 use super::{ChainVerifier, Check, checkpoint};
+use crate::anchor::AnchorStatement;
 use crate::bundle::{Checkpoint, Evidence, Proof, ProofBundle, RegistryEntry, RegistryPart, StreamBundle};
 use crate::event::Event;
 use crate::hash::genesis_hash;
@@ -47,6 +48,25 @@ pub fn verify_text(text: &str, trust: &Trust) -> Vec<Check> {
         Ok(proof) => verify_proof(&proof, trust),
         Err(error) => vec![Check::failed("format", error.to_string())],
     }
+}
+
+/// Whether a published statement is of the checkpoint that a proof leads to, as the check
+/// `anchor`; none if it is of another checkpoint. Another checkpoint under the same number
+/// is a failure: two were shown. The caller has made sure that `place`, where it was
+/// published, is out of the server's reach.
+pub fn verify_published(evidence: &Evidence, statement: &AnchorStatement, place: &str) -> Option<Check> {
+    let checkpoint = &evidence.checkpoint;
+    let has_number = statement.checkpoint_id() == checkpoint.checkpoint_id;
+    let has_root = *statement.checkpoint_event_id() == checkpoint.checkpoint_event_id
+        && *statement.meta_root() == checkpoint.meta_root;
+    if *statement.ledger_id() != evidence.trust_root.ledger_id || !(has_number || has_root) {
+        return None;
+    }
+    let number = checkpoint.checkpoint_id;
+    Some(match has_number && has_root {
+        true => Check::passed("anchor", format!("checkpoint {number} was published: {place}")),
+        false => Check::failed("anchor", format!("another checkpoint {number} was published: {place}")),
+    })
 }
 
 /// Verifies whatever was read. A document on its own is judged by itself.

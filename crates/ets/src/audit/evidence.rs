@@ -68,14 +68,27 @@ pub fn of_statement(statement: &AnchorStatement, source: String, standing: Stand
 /// A message that names the file: it cannot be read, is no statement, or another
 /// ledger's.
 pub fn anchors(path: &Path, ledger_id: &Uuid) -> Result<Vec<Evidence>, String> {
-    let read = |file: &Path| -> Result<Evidence, String> {
+    let published = statements(path, ledger_id)?.into_iter();
+    Ok(published
+        .map(|(file, statement)| {
+            of_statement(&statement, format!("anchor {}", file.display()), Standing::Anchored)
+        })
+        .collect())
+}
+
+/// The same with the file of each, as they are.
+///
+/// # Errors
+/// As [`anchors`].
+pub fn statements(path: &Path, ledger_id: &Uuid) -> Result<Vec<(PathBuf, AnchorStatement)>, String> {
+    let read = |file: &Path| -> Result<(PathBuf, AnchorStatement), String> {
         let text = output::read_text(file, AnchorStatement::MAX_BYTES)?;
         let statement = AnchorStatement::parse(text.trim_end_matches('\n'))
             .map_err(|error| format!("{} is no statement of a checkpoint: {error}", file.display()))?;
         if statement.ledger_id() != ledger_id {
             return Err(format!("{} is of another ledger, {}", file.display(), statement.ledger_id()));
         }
-        Ok(of_statement(&statement, format!("anchor {}", file.display()), Standing::Anchored))
+        Ok((file.to_owned(), statement))
     };
     let failed = |error: std::io::Error| format!("cannot read {}: {error}", path.display());
     if !fs::metadata(path).map_err(failed)?.is_dir() {
