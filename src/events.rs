@@ -6,9 +6,11 @@ use serde_json::json;
 
 use crate::db::{self, View};
 use crate::error::{Error, Result, sqlstate};
+use crate::event_row;
 use crate::function::no_event;
 use crate::rows;
 use crate::transaction::{self, Expected};
+use crate::triggers::{self, column};
 use crate::value::Value;
 
 /// The stored event of this id, in whichever domain.
@@ -67,32 +69,45 @@ pub fn insert(event: &Event, payload: Option<Datum>) -> Result<Datum> {
     // SAFETY: the INSERT gives the transaction an id in any case.
     let transaction_id = unsafe { pg_sys::GetTopFullTransactionId().value };
     transaction::expect(Expected { header: header.clone(), payload, transaction_id });
-    db::run(
-        "INSERT INTO ets.ledger_event
-                (event_id, payload, schema_version, key_id, public_key, previous_hash, current_hash, signature,
-                 \"timestamp\", domain, stream, sequence, registry_version, transaction_id)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
-        &[
-            header.event_id.into(),
-            Value::JsonbDatum(payload),
-            header.schema_version.as_str().into(),
-            header.key_id.into(),
-            header.public_key.into(),
-            header.previous_hash.into(),
-            header.current_hash.into(),
-            header.signature.into(),
-            header.timestamp.into(),
-            header.domain.as_str().into(),
-            header.stream.as_str().into(),
-            header.sequence.into(),
-            header.registry_version.into(),
-            transaction_id.into(),
-        ],
-    )?;
+    let values: [Value; column::COUNT] = [
+        header.event_id.into(),
+        Value::JsonbDatum(payload),
+        header.schema_version.as_str().into(),
+        header.key_id.into(),
+        header.public_key.into(),
+        header.previous_hash.into(),
+        header.current_hash.into(),
+        header.signature.into(),
+        header.timestamp.into(),
+        header.domain.as_str().into(),
+        header.stream.as_str().into(),
+        header.sequence.into(),
+        header.registry_version.into(),
+        transaction_id.into(),
+    ];
+    transaction::open_frame();
+    let mut datums = [Datum::null(); column::COUNT];
+    for (datum, value) in datums.iter_mut().zip(&values) {
+        *datum = value.to_datum().unwrap_or(Datum::null());
+    }
+    let stored = event_row::store(&mut datums)?;
+    if !stored {
+        transaction::close_frame();
+        db::run(
+            "INSERT INTO ets.ledger_event
+                    (event_id, payload, schema_version, key_id, public_key, previous_hash, current_hash, signature,
+                     \"timestamp\", domain, stream, sequence, registry_version, transaction_id)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+            &values,
+        )?;
+    }
     if transaction::take_expected().is_some() {
         return Err(Error::new(sqlstate::STATE, "the ledger is not armed: its triggers are missing or off")
             .detail(json!({"state": "not armed"}))
             .hint("SELECT ets.arm(), then ets.verify_ledger()"));
+    }
+    if stored {
+        triggers::settle(1)?;
     }
     Ok(payload)
 }

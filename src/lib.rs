@@ -15,6 +15,7 @@ mod db;
 mod ddl_guard;
 mod declared;
 mod error;
+mod event_row;
 mod events;
 mod export;
 mod function;

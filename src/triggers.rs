@@ -32,7 +32,9 @@ crate::sql_functions! {
 }
 
 /// The columns of `ets.ledger_event`, by their place from 0.
-mod column {
+pub mod column {
+    #![allow(missing_docs, reason = "named as the columns are")]
+
     pub const EVENT_ID: usize = 0;
     pub const PAYLOAD: usize = 1;
     pub const SCHEMA_VERSION: usize = 2;
@@ -147,9 +149,14 @@ fn before_row(trigger: &Trigger) -> Result<Datum> {
 }
 
 fn after_statement(trigger: &Trigger) -> Result<()> {
+    settle(trigger.inserted())
+}
+
+/// The end of an INSERT: writes the heads that moved and closes the frame. `stored` is
+/// the number of rows that the statement stored.
+pub fn settle(stored: u64) -> Result<()> {
     heads::write_dirty()?;
     let passed = transaction::close_frame().unwrap_or(0);
-    let stored = trigger.inserted();
     if passed != stored {
         return Err(Error::new(sqlstate::FIELD, "a row that passed the gate was not stored")
             .detail(json!({"passed": passed, "stored": stored}))
