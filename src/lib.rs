@@ -27,6 +27,7 @@ mod high_water;
 mod history;
 mod keys;
 mod ledger;
+mod owner;
 mod projections;
 mod receiver;
 mod replay;

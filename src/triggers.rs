@@ -20,6 +20,7 @@ use serde_json::json;
 use crate::error::{Error, Result, sqlstate};
 use crate::function::{Call, exact_bytes};
 use crate::gate::{self, Candidate, IdChoice};
+use crate::owner::Owner;
 use crate::receiver::{import, refusal};
 use crate::transaction::{self, Expected};
 use crate::value::{self, Value};
@@ -54,7 +55,7 @@ pub mod column {
 
 fn gate_trigger(call: &Call) -> Result<Datum> {
     let trigger = Trigger::of(call)?;
-    let _owner = Owner::become_owner_of(&trigger);
+    let _owner = trigger.become_owner();
     match (trigger.is_before(), trigger.is_row()) {
         (true, false) => {
             transaction::open_frame();
@@ -78,7 +79,7 @@ fn guard_trigger(call: &Call) -> Result<Datum> {
         if db::is_writing() || !receiver::is_apply_worker() {
             return Ok(trigger.given_tuple());
         }
-        let _owner = Owner::become_owner_of(&trigger);
+        let _owner = trigger.become_owner();
         return received::other(&trigger);
     }
     if db::is_writing() {
@@ -475,6 +476,13 @@ impl Trigger {
         }
     }
 
+    /// Runs the gate's own statements as the table's owner: the sender needs rights
+    /// on `ets.ledger_event` only.
+    fn become_owner(&self) -> Owner {
+        // SAFETY: the relation is open for the call.
+        unsafe { Owner::of((*self.data).tg_relation) }
+    }
+
     /// How many rows the statement stored, by its transition table.
     fn inserted(&self) -> u64 {
         // SAFETY: the trigger is declared with a transition table; its count needs no scan.
@@ -482,35 +490,6 @@ impl Trigger {
             let table = (*self.data).tg_newtable;
             if table.is_null() { 0 } else { u64::try_from(tuplestore_tuple_count(table)).unwrap_or(0) }
         }
-    }
-}
-
-/// Runs the gate's own statements as the table's owner: the sender needs rights
-/// on `ets.ledger_event` only.
-struct Owner {
-    user: pg_sys::Oid,
-    context: i32,
-}
-
-impl Owner {
-    fn become_owner_of(trigger: &Trigger) -> Owner {
-        let (mut user, mut context) = (pg_sys::Oid::INVALID, 0);
-        // SAFETY: as referential-integrity triggers do (utils/adt/ri_triggers.c);
-        // after an error the transaction's abort puts the user back.
-        unsafe {
-            pg_sys::GetUserIdAndSecContext(&mut user, &mut context);
-            let owner = (*(*(*trigger.data).tg_relation).rd_rel).relowner;
-            let flags = (pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_NOFORCE_RLS) as i32;
-            pg_sys::SetUserIdAndSecContext(owner, context | flags);
-        }
-        Owner { user, context }
-    }
-}
-
-impl Drop for Owner {
-    fn drop(&mut self) {
-        // SAFETY: puts back what become_owner_of found.
-        unsafe { pg_sys::SetUserIdAndSecContext(self.user, self.context) }
     }
 }
 
