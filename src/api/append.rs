@@ -238,18 +238,20 @@ fn append_batch(call: &Call) -> Result<Rows> {
     events::together(|statement| {
         for (index, admission) in admissions.into_iter().enumerate() {
             pgrx::check_for_interrupts!();
-            let event = crate::db::in_scratch(|| match admission {
-                Admission::Stored(event) => Ok(event),
-                Admission::New(inspected) => match place_or_find(inspected)? {
-                    Placed::Stored(event) => Ok(event),
-                    Placed::New(event) => {
-                        statement.insert(&event, None)?;
-                        Ok(event)
-                    }
-                },
+            crate::db::in_scratch(|| {
+                let columns = match admission {
+                    Admission::Stored(event) => event_columns(&event),
+                    Admission::New(inspected) => match place_or_find(inspected)? {
+                        Placed::Stored(event) => event_columns(&event),
+                        Placed::New(event) => {
+                            let payload = statement.insert(&event, None)?;
+                            event_columns_with(&event, Value::JsonbDatum(payload))
+                        }
+                    },
+                };
+                rows.put(&columns)
             })
             .map_err(|error| in_batch(error, index))?;
-            rows.put(&event_columns(&event))?;
         }
         Ok(())
     })?;
