@@ -7,9 +7,10 @@ use serde_json::json;
 use crate::db::{self, View};
 use crate::error::{Error, Result, sqlstate};
 use crate::function::no_event;
-use crate::rows;
 use crate::transaction::{self, Expected};
+use crate::triggers::{self, column};
 use crate::value::Value;
+use crate::{event_row, owner, rows};
 
 /// The stored event of this id, in whichever domain.
 ///
@@ -60,19 +61,40 @@ pub fn taken(id: EventId) -> Error {
 /// long as the present memory context. `payload` is the datum that the caller
 /// gave, if it is already what will be stored.
 pub fn insert(event: &Event, payload: Option<Datum>) -> Result<Datum> {
-    let header = &event.header;
-    let payload = payload
-        .or_else(|| Value::Jsonb(event.payload.canonical().to_owned()).to_datum())
-        .ok_or_else(|| Error::null("payload"))?;
-    // SAFETY: the INSERT gives the transaction an id in any case.
-    let transaction_id = unsafe { pg_sys::GetTopFullTransactionId().value };
-    transaction::expect(Expected { header: header.clone(), payload, transaction_id });
-    db::run(
-        "INSERT INTO ets.ledger_event
-                (event_id, payload, schema_version, key_id, public_key, previous_hash, current_hash, signature,
-                 \"timestamp\", domain, stream, sequence, registry_version, transaction_id)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
-        &[
+    together(|statement| statement.insert(event, payload))
+}
+
+/// Runs `body`, whose inserts are one statement: each head is written once, at its end,
+/// however many events moved it.
+pub fn together<T>(body: impl FnOnce(&mut Statement) -> Result<T>) -> Result<T> {
+    let mut statement = Statement { stored: 0 };
+    transaction::open_frame();
+    match body(&mut statement) {
+        Ok(value) => triggers::settle(statement.stored).map(|()| value),
+        Err(error) => {
+            transaction::close_frame();
+            Err(error)
+        }
+    }
+}
+
+/// Inserts that end together.
+pub struct Statement {
+    /// How many rows were stored without a statement of SQL.
+    stored: u64,
+}
+
+impl Statement {
+    /// As [`insert`].
+    pub fn insert(&mut self, event: &Event, payload: Option<Datum>) -> Result<Datum> {
+        let header = &event.header;
+        let payload = payload
+            .or_else(|| Value::Jsonb(event.payload.canonical().to_owned()).to_datum())
+            .ok_or_else(|| Error::null("payload"))?;
+        // SAFETY: the INSERT gives the transaction an id in any case.
+        let transaction_id = unsafe { pg_sys::GetTopFullTransactionId().value };
+        transaction::expect(Expected { header: header.clone(), payload, transaction_id });
+        let values: [Value; column::COUNT] = [
             header.event_id.into(),
             Value::JsonbDatum(payload),
             header.schema_version.as_str().into(),
@@ -87,12 +109,30 @@ pub fn insert(event: &Event, payload: Option<Datum>) -> Result<Datum> {
             header.sequence.into(),
             header.registry_version.into(),
             transaction_id.into(),
-        ],
-    )?;
-    if transaction::take_expected().is_some() {
-        return Err(Error::new(sqlstate::STATE, "the ledger is not armed: its triggers are missing or off")
+        ];
+        let mut datums = values.each_ref().map(|value| value.to_datum().unwrap_or(Datum::null()));
+        if event_row::store(&mut datums)? {
+            self.stored += 1;
+        } else {
+            // Triggers of others fire here with the owner's rights, not with the caller's path.
+            owner::with_catalog_path(|| {
+                db::run(
+                    "INSERT INTO ets.ledger_event
+                            (event_id, payload, schema_version, key_id, public_key, previous_hash, current_hash, signature,
+                             \"timestamp\", domain, stream, sequence, registry_version, transaction_id)
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+                    &values,
+                )
+            })?;
+        }
+        if transaction::take_expected().is_some() {
+            return Err(Error::new(
+                sqlstate::STATE,
+                "the ledger is not armed: its triggers are missing or off",
+            )
             .detail(json!({"state": "not armed"}))
             .hint("SELECT ets.arm(), then ets.verify_ledger()"));
+        }
+        Ok(payload)
     }
-    Ok(payload)
 }

@@ -17,6 +17,7 @@ use serde_json::{Value as Json, json};
 
 use crate::db::{self, Row, View};
 use crate::error::{Error, Result, sqlstate};
+use crate::owner::with_catalog_path;
 use crate::value::Value;
 
 /// A function that can be a rule: its name as it is registered, and its pin.
@@ -173,49 +174,16 @@ fn call_of(name: &str) -> &'static str {
 fn as_sender<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
     let (mut user, mut context) = (pg_sys::Oid::INVALID, 0);
     // SAFETY: as CREATE MATERIALIZED VIEW does (commands/matview.c).
-    let level = unsafe {
+    unsafe {
         pg_sys::GetUserIdAndSecContext(&mut user, &mut context);
         let flags = (pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_RESTRICTED_OPERATION) as i32;
         pg_sys::SetUserIdAndSecContext(pg_sys::GetOuterUserId(), context | flags);
-        pg_sys::NewGUCNestLevel()
-    };
-    let result = set_search_path().and_then(|()| body());
+    }
+    let result = with_catalog_path(body);
     // After an error of Postgres the transaction's abort puts both back.
     if !matches!(result, Err(Error::Postgres)) {
         // SAFETY: puts back what was found.
-        db::catch(|| unsafe { AtEOXact_GUC(false, level) })?;
         unsafe { pg_sys::SetUserIdAndSecContext(user, context) }
     }
     result
-}
-
-fn set_search_path() -> Result<()> {
-    // SAFETY: valid C strings; the setting ends with its nest level.
-    db::catch(|| unsafe {
-        set_config_option(
-            c"search_path".as_ptr(),
-            c"pg_catalog, pg_temp".as_ptr(),
-            pg_sys::GucContext::PGC_USERSET,
-            pg_sys::GucSource::PGC_S_SESSION,
-            pg_sys::GucAction::GUC_ACTION_SAVE,
-            true,
-            0,
-            false,
-        );
-    })
-}
-
-// Declared here for the same reason as SPI's in db.rs.
-unsafe extern "C-unwind" {
-    fn AtEOXact_GUC(is_commit: bool, level: std::ffi::c_int);
-    fn set_config_option(
-        name: *const std::ffi::c_char,
-        value: *const std::ffi::c_char,
-        context: pg_sys::GucContext::Type,
-        source: pg_sys::GucSource::Type,
-        action: pg_sys::GucAction::Type,
-        change: bool,
-        level: std::ffi::c_int,
-        is_reload: bool,
-    ) -> std::ffi::c_int;
 }

@@ -20,6 +20,7 @@ use serde_json::json;
 use crate::error::{Error, Result, sqlstate};
 use crate::function::{Call, exact_bytes};
 use crate::gate::{self, Candidate, IdChoice};
+use crate::owner::Owner;
 use crate::receiver::{import, refusal};
 use crate::transaction::{self, Expected};
 use crate::value::{self, Value};
@@ -32,7 +33,9 @@ crate::sql_functions! {
 }
 
 /// The columns of `ets.ledger_event`, by their place from 0.
-mod column {
+pub mod column {
+    #![allow(missing_docs, reason = "named as the columns are")]
+
     pub const EVENT_ID: usize = 0;
     pub const PAYLOAD: usize = 1;
     pub const SCHEMA_VERSION: usize = 2;
@@ -52,7 +55,7 @@ mod column {
 
 fn gate_trigger(call: &Call) -> Result<Datum> {
     let trigger = Trigger::of(call)?;
-    let _owner = Owner::become_owner_of(&trigger);
+    let _owner = trigger.become_owner();
     match (trigger.is_before(), trigger.is_row()) {
         (true, false) => {
             transaction::open_frame();
@@ -76,7 +79,7 @@ fn guard_trigger(call: &Call) -> Result<Datum> {
         if db::is_writing() || !receiver::is_apply_worker() {
             return Ok(trigger.given_tuple());
         }
-        let _owner = Owner::become_owner_of(&trigger);
+        let _owner = trigger.become_owner();
         return received::other(&trigger);
     }
     if db::is_writing() {
@@ -147,9 +150,14 @@ fn before_row(trigger: &Trigger) -> Result<Datum> {
 }
 
 fn after_statement(trigger: &Trigger) -> Result<()> {
+    settle(trigger.inserted())
+}
+
+/// The end of an INSERT: writes the heads that moved and closes the frame. `stored` is
+/// the number of rows that the statement stored.
+pub fn settle(stored: u64) -> Result<()> {
     heads::write_dirty()?;
     let passed = transaction::close_frame().unwrap_or(0);
-    let stored = trigger.inserted();
     if passed != stored {
         return Err(Error::new(sqlstate::FIELD, "a row that passed the gate was not stored")
             .detail(json!({"passed": passed, "stored": stored}))
@@ -468,6 +476,13 @@ impl Trigger {
         }
     }
 
+    /// Runs the gate's own statements as the table's owner: the sender needs rights
+    /// on `ets.ledger_event` only.
+    fn become_owner(&self) -> Owner {
+        // SAFETY: the relation is open for the call.
+        unsafe { Owner::of((*self.data).tg_relation) }
+    }
+
     /// How many rows the statement stored, by its transition table.
     fn inserted(&self) -> u64 {
         // SAFETY: the trigger is declared with a transition table; its count needs no scan.
@@ -475,35 +490,6 @@ impl Trigger {
             let table = (*self.data).tg_newtable;
             if table.is_null() { 0 } else { u64::try_from(tuplestore_tuple_count(table)).unwrap_or(0) }
         }
-    }
-}
-
-/// Runs the gate's own statements as the table's owner: the sender needs rights
-/// on `ets.ledger_event` only.
-struct Owner {
-    user: pg_sys::Oid,
-    context: i32,
-}
-
-impl Owner {
-    fn become_owner_of(trigger: &Trigger) -> Owner {
-        let (mut user, mut context) = (pg_sys::Oid::INVALID, 0);
-        // SAFETY: as referential-integrity triggers do (utils/adt/ri_triggers.c);
-        // after an error the transaction's abort puts the user back.
-        unsafe {
-            pg_sys::GetUserIdAndSecContext(&mut user, &mut context);
-            let owner = (*(*(*trigger.data).tg_relation).rd_rel).relowner;
-            let flags = (pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_NOFORCE_RLS) as i32;
-            pg_sys::SetUserIdAndSecContext(owner, context | flags);
-        }
-        Owner { user, context }
-    }
-}
-
-impl Drop for Owner {
-    fn drop(&mut self) {
-        // SAFETY: puts back what become_owner_of found.
-        unsafe { pg_sys::SetUserIdAndSecContext(self.user, self.context) }
     }
 }
 

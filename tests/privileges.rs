@@ -151,3 +151,26 @@ fn a_hostile_search_path_changes_nothing() {
     assert_eq!(strays, 0);
     assert_eq!(ledger.findings(), Vec::<String>::new());
 }
+
+/// A trigger of somebody else's on the events: `ets.append` fires it as an INSERT would,
+/// and with the catalog's path, for it runs with the owner's rights.
+#[test]
+fn a_further_trigger_sees_what_is_appended_and_not_the_senders_path() {
+    let mut ledger = Ledger::new();
+    let trigger = "CREATE TABLE public.seen (stream text, sequence bigint, path text);
+        CREATE FUNCTION public.see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            INSERT INTO public.seen SELECT stream, sequence, current_setting('search_path') FROM stored;
+            RETURN NULL;
+        END $$;
+        CREATE TRIGGER seen AFTER INSERT ON ets.ledger_event REFERENCING NEW TABLE AS stored
+            FOR EACH STATEMENT EXECUTE FUNCTION public.see();
+        SET search_path = pg_temp, public";
+    ledger.append(&order("before", 1));
+    ledger.client.batch_execute(trigger).expect("a superuser may");
+    ledger.append(&order("after", 1));
+    let rows = ledger.client.query("SELECT * FROM public.seen", &[]).expect("rows");
+    let seen: Vec<(String, i64, String)> =
+        rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect();
+    assert_eq!(seen, [("after".to_owned(), 1, "pg_catalog, pg_temp".to_owned())]);
+    assert_eq!(ledger.findings(), Vec::<String>::new());
+}

@@ -1,0 +1,156 @@
+//! The row of an admitted event, stored without a statement.
+//!
+//! Through SPI, most of what an INSERT of one row costs is starting and ending the
+//! executor, and the transition table that tells a statement's last trigger how many
+//! rows it stored. So where the table is as this extension made it, the row is stored
+//! as logical replication stores one: the table's BEFORE ROW trigger, its constraints
+//! and its indexes all see it. What the two statement triggers do is done by
+//! [`crate::events`]. Any other table, with a trigger of somebody else's, a rule, row
+//! security or parts, gets the statement.
+
+use std::ffi::{CStr, c_char, c_int};
+
+use pgrx::pg_sys::{self, Datum, Oid};
+
+use crate::db;
+use crate::error::Result;
+use crate::triggers::column;
+
+/// Stores a row of `ets.ledger_event` and answers true; false if the table wants an
+/// INSERT: then nothing was done.
+pub fn store(values: &mut [Datum; column::COUNT]) -> Result<bool> {
+    let table = table();
+    let mut stored = false;
+    // SAFETY: C calls only, and no destructors: `values` and `stored` are plain.
+    db::catch(|| unsafe {
+        PreventCommandIfReadOnly(c"INSERT".as_ptr());
+        let relation = table_open(table, pg_sys::RowExclusiveLock as i32);
+        if is_as_made(relation) {
+            insert(relation, values);
+            stored = true;
+        }
+        // The lock on the table stays until the transaction ends, as after any INSERT.
+        table_close(relation, pg_sys::NoLock as i32);
+    })?;
+    Ok(stored)
+}
+
+/// The table's oid; invalid, and then refused by `table_open`, if there is none.
+fn table() -> Oid {
+    // SAFETY: looks two names up in the catalog's caches.
+    unsafe {
+        let schema = pg_sys::get_namespace_oid(c"ets".as_ptr(), true);
+        pg_sys::get_relname_relid(c"ledger_event".as_ptr(), schema)
+    }
+}
+
+/// Whether an INSERT would do no more than [`insert`] and the gate's own triggers.
+///
+/// # Safety
+/// `relation` is open.
+unsafe fn is_as_made(relation: pg_sys::Relation) -> bool {
+    unsafe {
+        let class = (*relation).rd_rel;
+        (*class).relkind as u8 == pg_sys::RELKIND_RELATION
+            && (*(*relation).rd_att).natts == column::COUNT as i32
+            && !(*class).relhasrules
+            && !(*class).relrowsecurity
+            && has_gate_alone((*relation).trigdesc)
+            && pg_class_aclcheck(
+                (*relation).rd_id,
+                pg_sys::GetUserId(),
+                pg_sys::ACL_INSERT as pg_sys::AclMode,
+            ) == pg_sys::AclResult::ACLCHECK_OK
+    }
+}
+
+/// Whether the triggers that fire on INSERT are the gate's three, all switched on. That
+/// their function is the gate shows when the row's trigger takes the announced row.
+///
+/// # Safety
+/// `triggers` is that of an open relation, or null.
+unsafe fn has_gate_alone(triggers: *const pg_sys::TriggerDesc) -> bool {
+    const GATE: [&CStr; 3] = [c"zz_ets_gate", c"zz_ets_open", c"zz_ets_settle"];
+    unsafe {
+        if triggers.is_null() {
+            return false;
+        }
+        let all = std::slice::from_raw_parts((*triggers).triggers, (*triggers).numtriggers as usize);
+        let mut on_insert =
+            all.iter().filter(|trigger| trigger.tgtype & pg_sys::TRIGGER_TYPE_INSERT as i16 != 0);
+        let mut function = None;
+        let are_the_gates = GATE.iter().all(|name| {
+            on_insert.next().is_some_and(|trigger| {
+                CStr::from_ptr(trigger.tgname) == *name
+                    && *function.get_or_insert(trigger.tgfoid) == trigger.tgfoid
+                    && trigger.tgenabled == pg_sys::TRIGGER_FIRES_ALWAYS as c_char
+                    && trigger.tgqual.is_null()
+            })
+        });
+        are_the_gates && on_insert.next().is_none()
+    }
+}
+
+/// Puts the row into the table and its indexes, past its row trigger.
+///
+/// # Safety
+/// As [`is_as_made`], which has said yes; inside `catch`.
+unsafe fn insert(relation: pg_sys::Relation, values: &mut [Datum; column::COUNT]) {
+    unsafe {
+        let descriptor = (*relation).rd_att;
+        let mut nulls = [false; column::COUNT];
+        let state = CreateExecutorState();
+        let mut target =
+            pg_sys::ResultRelInfo { type_: pg_sys::NodeTag::T_ResultRelInfo, ..std::mem::zeroed() };
+        InitResultRelInfo(&mut target, relation, 0, std::ptr::null_mut(), 0);
+        ExecOpenIndices(&mut target, false);
+        let slot = MakeSingleTupleTableSlot(descriptor, &raw const pg_sys::TTSOpsHeapTuple);
+        let tuple = heap_form_tuple(descriptor, values.as_mut_ptr(), nulls.as_mut_ptr());
+        ExecStoreHeapTuple(tuple, slot, true);
+        ExecSimpleRelationInsert(&mut target, state, slot);
+        ExecDropSingleTupleTableSlot(slot);
+        ExecCloseIndices(&mut target);
+        FreeExecutorState(state);
+        CommandCounterIncrement();
+    }
+}
+
+// Declared here for the same reason as SPI's in db.rs.
+unsafe extern "C-unwind" {
+    fn table_open(relation: Oid, lock: i32) -> pg_sys::Relation;
+    fn table_close(relation: pg_sys::Relation, lock: i32);
+    fn PreventCommandIfReadOnly(command: *const c_char);
+    fn pg_class_aclcheck(table: Oid, role: Oid, mode: pg_sys::AclMode) -> pg_sys::AclResult::Type;
+    fn CreateExecutorState() -> *mut pg_sys::EState;
+    fn FreeExecutorState(state: *mut pg_sys::EState);
+    fn InitResultRelInfo(
+        target: *mut pg_sys::ResultRelInfo,
+        relation: pg_sys::Relation,
+        range_table_index: pg_sys::Index,
+        partitioned: *mut pg_sys::ResultRelInfo,
+        instrument: c_int,
+    );
+    fn ExecOpenIndices(target: *mut pg_sys::ResultRelInfo, speculative: bool);
+    fn ExecCloseIndices(target: *mut pg_sys::ResultRelInfo);
+    fn MakeSingleTupleTableSlot(
+        descriptor: pg_sys::TupleDesc,
+        kind: *const pg_sys::TupleTableSlotOps,
+    ) -> *mut pg_sys::TupleTableSlot;
+    fn ExecStoreHeapTuple(
+        tuple: pg_sys::HeapTuple,
+        slot: *mut pg_sys::TupleTableSlot,
+        free: bool,
+    ) -> *mut pg_sys::TupleTableSlot;
+    fn ExecDropSingleTupleTableSlot(slot: *mut pg_sys::TupleTableSlot);
+    fn ExecSimpleRelationInsert(
+        target: *mut pg_sys::ResultRelInfo,
+        state: *mut pg_sys::EState,
+        slot: *mut pg_sys::TupleTableSlot,
+    );
+    fn heap_form_tuple(
+        descriptor: pg_sys::TupleDesc,
+        values: *mut Datum,
+        nulls: *mut bool,
+    ) -> pg_sys::HeapTuple;
+    fn CommandCounterIncrement();
+}
