@@ -68,18 +68,27 @@ forest_rebuild() {
 
 forest_verify() {
   local round rate
-  local -a verify=() bare=()
+  local -a verify=() bare=() audit=()
+  local root begun
+  root=$(sql -c "SELECT ets.trust_root()->>'root_public_key'")
+  cargo build --release --quiet --package ets
   peak_of_all=0
   for ((round = 1; round <= rounds; round++)); do
     bare+=("$(cargo run --release --quiet --package ets-core --example verify_rate -- $((prepared / 10 + 1000)))")
     watched 'SELECT 1 / (count(*) = 0)::integer FROM ets.verify_ledger()'
     verify+=("$taken")
+    begun=$EPOCHREALTIME
+    "$target/release/ets" audit --quiet --root-key "$root" >"$cluster/audit.txt" || fail "ets audit: $(<"$cluster/audit.txt")"
+    audit+=("$(awk -v begun="$begun" -v ended="$EPOCHREALTIME" 'BEGIN { print ended - begun }')")
   done
   rate=$(median "${bare[@]}")
   awk -v time="$(median "${verify[@]}")" -v events="$(sql -c 'SELECT count(*) FROM ets.ledger_event')" -v rate="$rate" \
     -v cores="$cores" -v peak="$peak_of_all" 'BEGIN {
       printf "| `ets.verify_ledger()`: %.0f events/s | bare `verify_strict` on all cores at once: %.0f/s × %d | %.2f | %.2f | **%.2f** | ≥ 0.8 | %.0f |\n",
         events / time, rate, cores, time, events / rate / cores, events / time / rate / cores, peak / 1024 }'
+  awk -v time="$(median "${audit[@]}")" -v events="$(sql -c 'SELECT count(*) FROM ets.ledger_event')" -v rate="$rate" -v cores="$cores" 'BEGIN {
+      printf "| `ets audit`, its server on the same cores: %.0f events/s | the same | %.2f | %.2f | **%.2f** | ≥ 0.9 | |\n",
+        events / time, time, events / rate / cores, events / time / rate / cores }'
 }
 
 forest_row() {

@@ -1,200 +1,149 @@
-// Verifies a proof bundle of pg_ets, and signs events: from docs/formats.md alone, with nothing
-// but WebCrypto, in browsers and in Node. It does not judge JSON Schemas and rules.
+// Verifies what pg_ets gives away, from docs/formats.md alone. It does not judge JSON Schemas and rules.
+import * as bytes from "./bytes.js";
+import { Registry } from "./registry.js";
 
-const text = new TextEncoder();
-const hex = (bytes) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-const unhex = (digits) => Uint8Array.from(digits.match(/../g) ?? [], (pair) => parseInt(pair, 16));
-const base64 = (coded) => Uint8Array.from(atob(coded), (character) => character.charCodeAt(0));
-const join = (...parts) => Uint8Array.from(parts.flatMap((part) => [...part]));
-const same = (a, b) => hex(a) === hex(b);
-const sha256 = async (...parts) => new Uint8Array(await crypto.subtle.digest("SHA-256", join(...parts)));
+export { canonical, signEvent } from "./bytes.js";
 
-const uint32 = (number) => unhex(number.toString(16).padStart(8, "0"));
-const uint64 = (number) => unhex(number.toString(16).padStart(16, "0"));
-const encode = (value) => typeof value === "string" ? encode(text.encode(value)) : join(uint32(value.length), value);
+const { canonical, hex, unhex } = bytes;
+const DOCUMENT = "current_hash domain event_id key_id payload previous_hash public_key registry_version schema_version " +
+  "sequence signature stream timestamp";
+const BUNDLE = "checkpoint event format inclusion registry trust_root";
+const MEMBERS = { document: DOCUMENT, "ets-proof-bundle/1": BUNDLE, "ets-stream-bundle/1": BUNDLE.replace("event", "events") };
+const TRUST_ROOT = ["ledger_id", "origin", "root_public_key", "server_public_key"];
+const OF_THE_SERVER = /^ets\.(verification|restore|anchoring|promotion)\//;
 
-/** The RFC 8785 text of a value: JSON.stringify writes strings and numbers as it wants them. */
-export function canonical(value) {
-  if (Array.isArray(value)) return `[${value.map(canonical).join(",")}]`;
-  if (value === null || typeof value !== "object") return JSON.stringify(value);
-  const members = Object.keys(value).sort().map((name) => `${JSON.stringify(name)}:${canonical(value[name])}`);
-  return `{${members.join(",")}}`;
-}
-
-export const eventHash = (payload, previous) => sha256(text.encode(canonical(payload)), previous);
-const leafHash = ({ payload, ...header }) => sha256([0], text.encode(canonical(header)));
-const node = (left, right) => sha256([1], left, right);
-export const genesisHash = (...place) => sha256(...["ETS genesis", "1.1", ...place].map(encode));
-
-// The points of small order in all their encodings, without the sign bit.
-const SMALL_ORDER = new Set([
-  ...["01", "00"].map((low) => low + "00".repeat(31)),
-  ...["ec", "ed", "ee"].map((low) => `${low}${"ff".repeat(30)}7f`),
-  "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
-  "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
-]);
-const isSmallOrder = (point) => SMALL_ORDER.has(hex([...point.slice(0, 31), point[31] & 127]));
-
-export async function verifySignature(publicKey, message, signature) {
-  if (signature.length !== 64 || isSmallOrder(publicKey) || isSmallOrder(signature.slice(0, 32))) return false;
-  const key = await crypto.subtle.importKey("raw", publicKey, "Ed25519", true, ["verify"]);
-  return crypto.subtle.verify("Ed25519", key, signature, message);
-}
-
-/** An event's hash, and its signature by a PKCS#8 key: what ets.append wants. */
-export async function signEvent(payload, previous, pkcs8) {
-  const key = await crypto.subtle.importKey("pkcs8", pkcs8, "Ed25519", false, ["sign"]);
-  const hash = await eventHash(payload, previous);
-  return { hash, signature: new Uint8Array(await crypto.subtle.sign("Ed25519", key, hash)) };
-}
-
-const halve = (a, b) => [Math.floor(a / 2), Math.floor(b / 2)];
-const isPowerOfTwo = (number) => number === 1 || (number % 2 === 0 && isPowerOfTwo(number / 2));
-
-/** The root that a path leads to (RFC 9162, section 2.1.3.2). */
-async function rootOf(leaf, index, size, path) {
-  let [fn, sn, root] = [index, size - 1, leaf];
-  if (fn > sn) return null;
-  for (const hash of path) {
-    if (sn === 0) return null;
-    if (fn % 2 === 1 || fn === sn) {
-      root = await node(hash, root);
-      while (fn % 2 === 0 && fn !== 0) [fn, sn] = halve(fn, sn);
-    } else root = await node(root, hash);
-    [fn, sn] = halve(fn, sn);
+/**
+ * A check of section 8 is [name, passed, evidence]. `passed` is null for what could not be checked. The evidence
+ * shows what was computed from what, by name: text, bytes, or a list; `given` is what `computed` must equal.
+ */
+class Checks {
+  list = [];
+  async add(name, check) {
+    // What a check stumbles over did not pass it.
+    const [passed, evidence] = await Promise.resolve().then(check).catch((error) => [false, { error: error.message }]);
+    this.list.push([name, passed === null ? null : passed === true, evidence ?? {}]);
   }
-  return sn === 0 ? root : null;
 }
 
-/** Whether a tree continues another (RFC 9162, section 2.1.4.2). */
-async function continues(first, firstRoot, size, root, path) {
-  if (first === 0 || first === size) return path.length === 0 && (first === 0 || same(firstRoot, root));
-  if (first > size || path.length === 0) return false;
-  const hashes = isPowerOfTwo(first) ? [firstRoot, ...path] : path;
-  let [fn, sn] = [first - 1, size - 1];
-  while (fn % 2 === 1) [fn, sn] = halve(fn, sn);
-  let [fr, sr] = [hashes[0], hashes[0]];
-  for (const hash of hashes.slice(1)) {
-    if (sn === 0) return false;
-    if (fn % 2 === 1 || fn === sn) {
-      [fr, sr] = [await node(hash, fr), await node(hash, sr)];
-      while (fn % 2 === 0 && fn !== 0) [fn, sn] = halve(fn, sn);
-    } else sr = await node(sr, hash);
-    [fn, sn] = halve(fn, sn);
+/** The value of a text as the ledger writes it, so that no duplicate member or inexact number hides in it. */
+function parse(source) {
+  const value = JSON.parse(source), compact = source.replace(/("(?:[^"\\]|\\.)*")|\s+/g, "$1");
+  const format = value.event_id ? "document" : value.format, members = MEMBERS[format];
+  if (!members) throw new Error("neither an event document nor a bundle");
+  if (Object.keys(value).sort().join(" ") !== members) throw new Error("a member is missing, or one too many");
+  if (canonical(value) !== compact) throw new Error("not the text that the ledger writes: member order, or how a number or string is written");
+  return { value, format };
+}
+
+const isKeyId = async (event) => hex(await bytes.sha256(unhex(event.public_key))) === event.key_id;
+const isHash = async (event) => hex(await bytes.eventHash(event.payload, unhex(event.previous_hash))) === event.current_hash;
+const isSigned = (event) => bytes.verifySignature(unhex(event.public_key), unhex(event.current_hash), unhex(event.signature));
+const every = async (list, holds) => (await Promise.all(list.map(holds))).every((held) => held === true);
+
+/** What an event says by itself; of a stream bundle, of each, and the evidence is the last one's. */
+async function checkEvents(checks, events) {
+  const event = events.at(-1), previous = unhex(event.previous_hash), texts = events.map(({ payload }) => canonical(payload));
+  // JSON.stringify writes U+0000 and lone surrogates as escapes, and nothing else so.
+  const isText = (text) => !/(?<!\\)(\\\\)*\\u(0000|d[89a-f])/.test(text);
+  await checks.add("canonical", () => [texts.every(isText), { text: texts.at(-1) }]);
+  await checks.add("key_id", async () => [await every(events, isKeyId),
+    { over: unhex(event.public_key), computed: await bytes.sha256(unhex(event.public_key)), given: event.key_id }]);
+  await checks.add("hash", async () => [await every(events, isHash),
+    { over: bytes.eventBytes(event.payload, previous), computed: await bytes.eventHash(event.payload, previous), given: event.current_hash }]);
+  await checks.add("signature", async () => [await every(events, isSigned),
+    { over: unhex(event.current_hash), public_key: event.public_key, signature: event.signature }]);
+}
+
+/** Whether events are a stream from its beginning. */
+function checkChain(events, genesis) {
+  const follows = (event, place) => place === 0 ? event.sequence === 1 && event.previous_hash === hex(genesis)
+    : ["domain", "stream"].every((name) => event[name] === events[0][name]) && event.sequence === place + 1 &&
+      event.previous_hash === events[place - 1].current_hash && event.event_id > events[place - 1].event_id &&
+      event.timestamp >= events[place - 1].timestamp && event.registry_version >= events[place - 1].registry_version;
+  return events.every(follows);
+}
+
+/** Applies the registry's events; false from the first one that breaks a rule. */
+async function applyRegistry(registry, events, trust) {
+  const genesis = await bytes.genesisHash(trust.ledger_id, "ets.registry", "main");
+  if (!checkChain(events, genesis) || !TRUST_ROOT.every((name) => events[0].payload[name] === trust[name])) return false;
+  for (const event of events) {
+    const isSound = event.registry_version === event.sequence - 1 && await isKeyId(event) && await isSigned(event) &&
+      (event.payload === undefined || await isHash(event));
+    if (!isSound || !await registry.apply(event)) return false;
   }
-  return sn === 0 && same(fr, firstRoot) && same(sr, root);
+  return true;
 }
 
-async function treeRoot(leaves) {
-  if (leaves.length < 2) return leaves[0] ?? sha256();
-  let left = 1;
-  while (left * 2 < leaves.length) left *= 2;
-  return node(await treeRoot(leaves.slice(0, left)), await treeRoot(leaves.slice(left)));
-}
-async function isSigned(event) {
-  const [key, hash] = [unhex(event.public_key), unhex(event.current_hash)];
-  return hex(await sha256(key)) === event.key_id && verifySignature(key, hash, unhex(event.signature));
+/** Why the event's key may append it, as one line, or undefined. */
+function authority({ domain, stream, key_id: key, ...event }, registry, registered) {
+  const version = event.registry_version;
+  if (domain === "ets.registry") return registered.some((entry) => entry.current_hash === event.current_hash) ? "it is in the registry" : undefined;
+  if (domain === "ets.audit") return registry.serverAt(version) === key && OF_THE_SERVER.test(event.schema_version) ? "the server's key" : undefined;
+  const grant = registry.grantFor(key, version, event.timestamp, domain, event.schema_version, stream);
+  return grant ? `grant of registry event ${grant.since}: domain ${domain}, schemas ${grant.schemas}, streams ${grant.streams}` : undefined;
 }
 
-const matches = (pattern, name) => pattern.endsWith("*") ? name.startsWith(pattern.slice(0, -1)) : pattern === name;
-const within = (made, version) => made.since <= version && version < (made.until ?? Infinity);
-
-/** The registry that its events make (section 4): keys, grants, and who was the server when. */
-class Registry {
-  keys = new Map(); grants = []; servers = []; domains = new Set(["ets.registry", "ets.audit"]);
-
-  live(id, version, time) {
-    const key = this.keys.get(id);
-    return key && within(key, version) && (key.not_before ?? "") <= time && time <= (key.not_after ?? "9999-13") ? key : null;
-  }
-  may(id, version, time, domain, schema, stream) {
-    return this.live(id, version, time) !== null && this.grants.some((grant) => grant.key_id === id && within(grant, version) &&
-      grant.domain === domain && matches(grant.schemas, schema) && matches(grant.streams, stream));
-  }
-  register(id, publicKey, since, more) { this.keys.set(id, { public_key: publicKey, since, ...more }); }
-
-  async apply({ sequence: n, key_id: signer, timestamp, schema_version: kind, payload }) {
-    const idOf = async (key) => hex(await sha256(unhex(key)));
-    if (n === 1) {
-      const [root, server] = [await idOf(payload.root_public_key), await idOf(payload.server_public_key)];
-      this.register(server, payload.server_public_key, 1);
-      this.register(root, payload.root_public_key, 1);
-      this.grants.push({ key_id: root, domain: "ets.registry", schemas: "*", streams: "*", since: 1 });
-      this.servers.push({ id: server, since: 1 });
-      return signer === root;
-    }
-    // What is not about one domain is root's; of a bare header the domain is not known.
-    const subject = /^ets\.(grant|grant_revocation|schema|schema_retirement)\//.test(kind) ? payload?.domain ?? null : undefined;
-    const mayRegister = this.grants.some((grant) => grant.key_id === signer && grant.domain === "ets.registry" && within(grant, n - 1) &&
-      (`${grant.schemas} ${grant.streams}` === "* *" || (subject !== undefined && matches(grant.schemas, kind) &&
-        (subject === null || matches(grant.streams, subject)))));
-    const rotatesItself = kind === "ets.key_rotation/1.0.0" && signer === payload.key_id;
-    if (!this.live(signer, n - 1, timestamp) || !(mayRegister || rotatesItself)) return false;
-    const handOver = (from, to) => this.grants.filter((grant) => grant.key_id === from && within(grant, n)).forEach((grant) => {
-      this.grants.push({ ...grant, key_id: to, since: n }); grant.until = n;
+async function verifyBundle(checks, bundle, rootKey) {
+  const { checkpoint, trust_root: trust } = bundle, registry = new Registry(), registered = bundle.registry.events;
+  const events = bundle.events ?? [bundle.event], event = events.at(-1), domain = event.domain;
+  await checks.add("trust_root", () => [rootKey === undefined ? null : trust.root_public_key === rootKey,
+    { given: trust.root_public_key, trusted: rootKey ?? "none: the bundle vouches for itself" }]);
+  await checkEvents(checks, events);
+  if (bundle.events || event.sequence === 1) {
+    await checks.add("chain", async () => {
+      const genesis = await bytes.genesisHash(trust.ledger_id, events[0].domain, events[0].stream);
+      return [checkChain(events, genesis), { events: events.length, computed: genesis, given: events[0].previous_hash }];
     });
-    const revoke = (id) => {
-      this.keys.get(id).until ??= n;
-      this.grants.filter((grant) => grant.key_id === id).forEach((grant) => grant.until ??= n);
-      this.keys.forEach((key, next) => { if (key.rotated_from === id) revoke(next); });
-    };
-    switch (kind.split("/")[0]) {
-      case "ets.domain": this.domains.add(payload.domain); break;
-      case "ets.key": this.register(await idOf(payload.public_key), payload.public_key, n, payload); break;
-      case "ets.key_rotation": case "ets.server_key": {
-        const old = payload.key_id ?? this.servers.at(-1).id, id = await idOf(payload.public_key);
-        const { not_after } = { ...(rotatesItself && this.keys.get(old)), ...payload };
-        this.register(id, payload.public_key, n, { not_after, rotated_from: signer === old ? old : undefined });
-        handOver(old, id);
-        this.keys.get(old).until ??= n;
-        if (!rotatesItself) this.servers.push({ id, since: n });
-        break;
-      }
-      case "ets.key_revocation": revoke(payload.key_id); break;
-      case "ets.grant": this.grants.push({ ...payload, since: n }); break;
-      case "ets.grant_revocation":
-        this.grants.filter((grant) => grant.key_id === payload.key_id && grant.domain === payload.domain && within(grant, n) &&
-          matches(payload.schemas, grant.schemas) && matches(payload.streams, grant.streams)).forEach((grant) => grant.until ??= n);
-    }
-    return true;
   }
+  await checks.add("registry", async () => [await applyRegistry(registry, registered, trust),
+    { events: registered.map((entry) => `${entry.sequence} ${entry.schema_version} ${entry.current_hash}`) }]);
+  await checks.add("authority", () => {
+    const reasons = events.map((each) => authority(each, registry, registered));
+    return [!reasons.includes(undefined), { registry_version: event.registry_version, because: reasons.at(-1) ?? "nothing allows it" }];
+  });
+  const rootIn = (name) => checkpoint.domain_roots.find((root) => root.domain === name);
+  const { leaf_index: index, path } = bundle.inclusion;
+  await checks.add("inclusion", async () => {
+    const own = rootIn(domain), leaf = await bytes.leafHash(event), { root, steps } = await bytes.climb(leaf, index, own.tree_size, path.map(unhex));
+    return [root !== null && hex(root) === own.root, { header: canonical(bytes.headerOf(event)), leaf, leaf_index: index,
+      tree_size: own.tree_size, path: steps, computed: root ?? "the path does not end at a root", given: own.root }];
+  });
+  await checks.add("registry_inclusion", async () => {
+    const all = rootIn("ets.registry"), first = await bytes.treeRoot(await Promise.all(registered.map(bytes.leafHash)));
+    return [await bytes.continues(registered.length, first, all.tree_size, unhex(all.root), bundle.registry.consistency.map(unhex)),
+      { leaves: registered.length, computed: first, tree_size: all.tree_size, root: all.root, consistency: bundle.registry.consistency }];
+  });
+  const over = bytes.metaRootBytes(checkpoint), metaRoot = await bytes.sha256(over);
+  await checks.add("meta_root", () => {
+    const names = checkpoint.domain_roots.map((root) => root.domain), ascend = names.every((name, place) => place === 0 || names[place - 1] < name);
+    const last = events.every((each) => each.event_id <= checkpoint.checkpoint_event_id);
+    return [hex(metaRoot) === checkpoint.meta_root && ascend && [...registry.domains].every(rootIn) && last,
+      { over, computed: metaRoot, given: checkpoint.meta_root }];
+  });
+  await checks.add("note", async () => {
+    const [body, signatures] = (checkpoint.note ?? "").split("\n\n"), name = `${trust.origin}/${domain}`, own = rootIn(domain);
+    const stated = `${name}\n${own.tree_size}\n${bytes.base64(unhex(own.root))}\nets-metaroot ${bytes.base64(metaRoot)}`;
+    const key = registry.keys.get(registry.serverAt(registered.length));
+    const line = signatures?.split("\n").find((each) => each.startsWith(`— ${name} `));
+    const signature = line === undefined ? new Uint8Array() : bytes.unbase64(line.split(" ").at(-1)).slice(4);
+    return [body === stated && key.until === undefined && await bytes.verifySignature(unhex(key.public_key), bytes.utf8(`${body}\n`), signature),
+      { text: checkpoint.note ?? "none", expected: stated, public_key: key.public_key, signature }];
+  });
 }
 
-/** The checks of section 8 as [name, passed]; `rootKey` in hex is what somebody you trust told you. */
-export async function verify(bundleText, rootKey) {
-  const bundle = JSON.parse(bundleText), { event, checkpoint, trust_root: trust } = bundle, registry = new Registry();
-  // As the ledger writes it, so that no duplicate member or inexact number hides in it.
-  if (bundle.format !== "ets-proof-bundle/1" || canonical(bundle) !== bundleText.trim()) return [["format", false]];
-  const checks = [["format", true], ["trust_root", trust.root_public_key === rootKey]];
-  const check = async (name, passed) => checks.push([name, (await passed) === true]);
-  await check("hash", same(await eventHash(event.payload, unhex(event.previous_hash)), unhex(event.current_hash)));
-  await check("signature", isSigned(event));
-  let previous = hex(await genesisHash(trust.ledger_id, "ets.registry", "main"));
-  let sound = Object.keys(trust).every((name) => bundle.registry.events[0].payload[name] === trust[name]);
-  for (const [place, entry] of bundle.registry.events.entries()) {
-    sound &&= entry.sequence === place + 1 && entry.previous_hash === previous && await isSigned(entry) && await registry.apply(entry) &&
-      (entry.payload === undefined || same(await eventHash(entry.payload, unhex(previous)), unhex(entry.current_hash)));
-    previous = entry.current_hash;
+/**
+ * The checks of section 8 on an event document, a proof bundle or a stream bundle, as [name, passed, evidence].
+ * `rootKey`, in hex, is what somebody you trust told you; without one a bundle vouches for itself.
+ */
+export async function verify(source, rootKey) {
+  const checks = new Checks();
+  let parsed;
+  await checks.add("format", () => { parsed = parse(source); return [true, { format: parsed.format, characters: source.length }]; });
+  if (parsed?.format === "document") await checkEvents(checks, [parsed.value]);
+  else if (parsed) {
+    // What no check looked at, because the bundle has another shape, is one that failed.
+    await verifyBundle(checks, parsed.value, rootKey).catch((error) => checks.add("format", () => { throw error; }));
   }
-  await check("registry", sound);
-  const { domain, stream, schema_version: schema, registry_version: version } = event;
-  const server = (at) => registry.servers.findLast((each) => each.since <= at).id;
-  await check("authority", domain === "ets.registry" ? bundle.registry.events.some((entry) => entry.current_hash === event.current_hash)
-    : domain === "ets.audit" ? server(version) === event.key_id
-      : registry.may(event.key_id, version, event.timestamp, domain, schema, stream));
-  const rootIn = (name) => checkpoint.domain_roots.find((root) => root.domain === name);
-  const own = rootIn(domain), { leaf_index: index, path } = bundle.inclusion;
-  const included = await rootOf(await leafHash(event), index, own.tree_size, path.map(unhex));
-  await check("inclusion", included !== null && hex(included) === own.root);
-  const leaves = await Promise.all(bundle.registry.events.map(leafHash)), all = rootIn("ets.registry");
-  await check("registry_inclusion", continues(leaves.length, await treeRoot(leaves), all.tree_size, unhex(all.root), bundle.registry.consistency.map(unhex)));
-  const roots = checkpoint.domain_roots.flatMap((root) => [encode(root.domain), uint64(root.tree_size), encode(unhex(root.root))]);
-  const metaRoot = await sha256(encode(checkpoint.version), encode(checkpoint.checkpoint_event_id), uint32(checkpoint.domain_roots.length), ...roots);
-  await check("meta_root", hex(metaRoot) === checkpoint.meta_root && [...registry.domains].every(rootIn) && event.event_id <= checkpoint.checkpoint_event_id);
-  const [body, signatures] = (checkpoint.note ?? "").split("\n\n"), name = `${trust.origin}/${domain}`;
-  const stated = `${name}\n${own.tree_size}\n${btoa(String.fromCharCode(...unhex(own.root)))}\nets-metaroot ${btoa(String.fromCharCode(...metaRoot))}`;
-  const key = registry.keys.get(server(leaves.length)), line = signatures?.split("\n").find((line) => line.startsWith(`— ${name} `));
-  await check("note", body === stated && line !== undefined && key.until === undefined &&
-    verifySignature(unhex(key.public_key), text.encode(`${body}\n`), base64(line.split(" ")[2]).slice(4)));
-  return checks;
+  return checks.list;
 }

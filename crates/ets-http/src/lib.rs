@@ -1,4 +1,15 @@
-//! What an HTTP server in front of a ledger answers. It holds no truth: the
-//! database decides, and a client can check every answer.
+//! A ledger over HTTP. It holds no truth: every handler is one statement, the
+//! database decides, and whoever asked can check the answer.
 
+pub mod auth;
+pub mod config;
+pub mod database;
+pub mod explorer;
+pub mod handlers;
+pub mod listen;
+pub mod metrics;
+pub mod notice;
+pub mod openapi;
+pub mod pool;
 pub mod problem;
+pub mod router;

@@ -1,6 +1,103 @@
 //! Refusals of the database as problem details (RFC 9457).
 
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use ets_core::canonical::to_jcs;
 use serde_json::{Value, json};
+
+/// What a request that cannot be answered gets.
+#[derive(Debug)]
+pub struct Problem {
+    /// The HTTP status.
+    pub status: u16,
+    /// What PostgreSQL calls it; empty for what never came so far.
+    pub sqlstate: String,
+    body: Value,
+    /// Whether the same request may succeed in a moment.
+    retry: bool,
+}
+
+impl Problem {
+    /// A request that is wrong in itself.
+    pub fn request(status: u16, title: impl Into<String>) -> Self {
+        Problem::new(status, title.into(), None)
+    }
+
+    /// One that is wrong, with what to do.
+    pub fn hinted(status: u16, title: impl Into<String>, hint: &str) -> Self {
+        Problem::new(status, title.into(), Some(hint))
+    }
+
+    /// Something is wrong here, and no other request would help.
+    pub fn server(title: impl Into<String>) -> Self {
+        Problem::new(500, title.into(), None)
+    }
+
+    /// Something is not there now.
+    pub fn unavailable(title: impl Into<String>) -> Self {
+        Problem {
+            retry: true,
+            ..Problem::new(
+                503,
+                title.into(),
+                Some("send the same again in a moment: nothing is appended twice"),
+            )
+        }
+    }
+
+    /// What the database said, or that it is gone.
+    pub fn of(error: &tokio_postgres::Error) -> Self {
+        let Some(refused) = error.as_db_error() else {
+            return Problem::unavailable("the database cannot be reached");
+        };
+        let sqlstate = refused.code().code().to_owned();
+        let body = body(&sqlstate, refused.message(), refused.detail(), refused.hint());
+        let status = status(&sqlstate);
+        // ET015 is 503, but no moment brings a key.
+        Problem { status, retry: status == 503 && sqlstate != "ET015", sqlstate, body }
+    }
+
+    fn new(status: u16, title: String, hint: Option<&str>) -> Self {
+        let mut body = json!({"type": "about:blank", "title": title, "status": status});
+        if let Some(hint) = hint {
+            body["hint"] = hint.into();
+        }
+        Problem { status, sqlstate: String::new(), body, retry: false }
+    }
+
+    /// The problem document.
+    pub fn document(&self) -> &Value {
+        &self.body
+    }
+}
+
+/// Kept beside the response, for logs and metrics.
+#[derive(Debug, Clone)]
+pub struct Refused(pub String);
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, to_jcs(&self.body)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self.retry {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        match self.status {
+            401 if self.sqlstate.is_empty() => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            405 => {
+                headers.insert(header::ALLOW, HeaderValue::from_static("GET, POST"));
+            }
+            _ => {}
+        }
+        response.extensions_mut().insert(Refused(self.sqlstate));
+        response
+    }
+}
 
 /// The media type of [`body`].
 pub const MEDIA_TYPE: &str = "application/problem+json";
