@@ -4,12 +4,13 @@
 
 PG_CONFIG ?= pg_config
 
-.PHONY: help setup demo test bench install installcheck clean
+.PHONY: help setup demo serve test bench install installcheck clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make demo                     turn this git history into a ledger, prove and tamper'
 	@echo '                              (KEEP=1: leave its server running)'
+	@echo 'make serve                    the same, served over HTTP with its explorer (PORT=8080)'
 	@echo 'make test                     format, lints, all tests, golden SQL tests, demo'
 	@echo 'make bench                    measure appends, write bench/RESULTS.md'
 	@echo 'make install PG_CONFIG=…      build and install the extension into that PostgreSQL'
@@ -25,6 +26,9 @@ setup:
 
 demo: setup
 	@scripts/demo
+
+serve: setup
+	@scripts/demo --serve
 
 test: setup
 	@scripts/test

@@ -1,7 +1,8 @@
 //! Rows of `ets.anchor`: what was published of a checkpoint, held against the
 //! checkpoint and against what the server declared.
 
-use ets_core::anchor::{ANCHORING, AnchorStatement, declaration, verify_event_evidence};
+use ets_core::anchor::opentimestamps::{self, BlockHeaders, Standing};
+use ets_core::anchor::{ANCHORING, AnchorStatement, WitnessedCheckpoint, declaration, verify_event_evidence};
 use ets_core::canonical::{Limits, Payload};
 use ets_core::event::{Event, EventId};
 use ets_core::verify::{Check, Trust};
@@ -180,16 +181,21 @@ impl Anchor {
         if self.state != Some(State::Confirmed) {
             return Some(check(NAME, None, "no proof yet"));
         }
-        if !self.service.starts_with("ledger ") {
-            return Some(check(
-                NAME,
-                None,
-                "the database cannot tell: ets anchor and ets audit look at the place itself",
-            ));
-        }
-        let bundle = String::from_utf8_lossy(evidence);
-        Some(match verify_event_evidence(statement, &bundle, &Trust::Nothing) {
-            // A bundle names its own ledger: that it is the one that was meant, nobody here knows.
+        let text = String::from_utf8_lossy(evidence);
+        let proven = match self.service.split(' ').next() {
+            Some("ledger") => verify_event_evidence(statement, &text, &Trust::Nothing),
+            Some("witness") => cosigned(statement, &self.service, &text),
+            Some("opentimestamps") => stamped(statement, evidence),
+            _ => {
+                return Some(check(
+                    NAME,
+                    None,
+                    "the database cannot tell: ets anchor and ets audit look at the place itself",
+                ));
+            }
+        };
+        Some(match proven {
+            // Evidence names its own ledger or witnesses: that they are those that were meant, nobody here knows.
             Ok(proven) => check(NAME, None, proven),
             Err(problem) => check(NAME, Some(false), problem),
         })
@@ -198,6 +204,39 @@ impl Anchor {
 
 fn check(name: &'static str, passed: Option<bool>, detail: impl Into<String>) -> Check {
     Check { name, passed, detail: detail.into() }
+}
+
+/// What the notes in the evidence prove, if they are of the witnesses that name the service.
+fn cosigned(
+    statement: &AnchorStatement,
+    service: &str,
+    evidence: &str,
+) -> std::result::Result<String, String> {
+    let found = WitnessedCheckpoint::parse(evidence).map_err(|error| error.to_string())?;
+    if service != format!("witness {}", found.policy) {
+        return Err(format!("the evidence is of other witnesses: {}", found.policy));
+    }
+    found.verify(statement).map_err(|error| error.to_string())?;
+    Ok(format!(
+        "{} of {} witnesses cosigned every domain, by keys that the evidence alone vouches for",
+        found.policy.quorum(),
+        found.policy.witnesses().len(),
+    ))
+}
+
+/// Where an OpenTimestamps proof leads; whether that block is there, nobody here knows.
+fn stamped(statement: &AnchorStatement, evidence: &[u8]) -> std::result::Result<String, String> {
+    let proof = opentimestamps::Proof::parse(evidence)
+        .map_err(|error| format!("the evidence is no OpenTimestamps proof: {error}"))?;
+    if *proof.digest() != opentimestamps::stamped(statement) {
+        return Err("the evidence is the timestamp of something else".into());
+    }
+    match proof.standing(&BlockHeaders::default()) {
+        Standing::HeaderMissing { height } => {
+            Ok(format!("it leads to Bitcoin block {height}, whose header is not in the database"))
+        }
+        _ => Err("the evidence leads to no Bitcoin block".into()),
+    }
 }
 
 fn declared(id: EventId) -> Result<Option<Event>> {

@@ -319,7 +319,7 @@ fn what_fails_is_recorded_and_tried_again() {
     assert!(ledger.one::<bool>(next, &[]), "trying again cannot help");
     // Wrong usage, and a checkpoint that does not hash.
     for (arguments, says) in [
-        (vec![], "--file or --git"),
+        (vec![], "say where to publish"),
         (vec!["--file", "/nowhere"], "/nowhere"),
         (vec!["--git", text_of(&files)], "git rev-parse failed"),
         (vec!["--file", text_of(&files), "--checkpoint", "99"], "no checkpoint 99"),

@@ -3,13 +3,11 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
-use ets_tests::{Ledger, checkout, order, tamper, test_data};
+use ets_tests::{Ledger, checkout, order, program, tamper, test_data};
 use serde_json::{Value, json};
 use uuid::Uuid;
-
-mod server;
 
 /// The stream that the browser looks at.
 const STREAM: &str = "order 42/é";
@@ -110,10 +108,39 @@ fn drive(ledger: &mut Ledger, events: &[Uuid], given: &Value) -> Output {
     Output { status, stdout: printed, stderr: Vec::new() }
 }
 
+/// `ets-http` on a port that it chose, until this is dropped.
+struct Server {
+    process: Child,
+    base: String,
+}
+
+impl Server {
+    fn start(ledger: &Ledger) -> Server {
+        let mut process = Command::new(program("ets-http"))
+            .args(["--listen", "127.0.0.1:0"])
+            .envs(ledger.database.environment())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("ets-http starts");
+        let mut base = String::new();
+        let mut printed = BufReader::new(process.stdout.take().expect("piped"));
+        printed.read_line(&mut base).expect("it says where it listens");
+        Server { process, base: base.trim().to_owned() }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
 #[test]
 fn a_browser_verifies_and_a_tampered_event_turns_red() {
     let (mut ledger, events, unsealed) = eventful();
-    let server = server::Server::start(&ledger);
+    let server = Server::start(&ledger);
     let folder = folder();
     let given = given(&mut ledger, &events, unsealed, &server.base, &folder);
     let output = drive(&mut ledger, &events, &given);

@@ -1,6 +1,6 @@
 //! The HTTP server: the real program in front of a real database.
 
-mod client;
+pub(crate) mod client;
 
 use std::time::{Duration, Instant};
 
@@ -317,7 +317,7 @@ fn tokens_and_read_only_servers_keep_others_out() {
     ledger
         .client
         .batch_execute(&format!(
-            "CREATE ROLE {name}_reader LOGIN; SELECT ets.grant_access('{name}_reader', 'auditor')"
+            "CREATE ROLE {name}_reader LOGIN; SELECT ets.grant_access('{name}_reader', 'reader'), ets.grant_access('{name}_reader', 'auditor')"
         ))
         .expect("a role");
     let reading = Server::start(

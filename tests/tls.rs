@@ -1,4 +1,5 @@
-//! The program's connections: what `sslmode` and the certificates promise is kept.
+//! Connections by TLS: what `sslmode` and the certificates promise is kept, to the
+//! database and to clients of the HTTP server.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +7,9 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use ets_tests::{Cluster, give_to_server, program};
+use ets_tests::{Cluster, Ledger, give_to_server, program};
+
+use crate::http::client::Server as HttpServer;
 
 /// What the server says to whoever is in: it has no ledger.
 const IN: &str = "schema \"ets\" does not exist";
@@ -213,4 +216,37 @@ fn tls_is_as_safe_as_was_asked_for() {
     assert!(with(false, "sslcert=client.crt").contains("go together"));
     assert!(with(false, "sslcert=client.crt sslkey=other.key").contains("of no use"));
     with(true, "sslcert=client.crt sslkey=client.key");
+}
+
+#[test]
+fn the_http_server_speaks_tls_with_its_certificate() {
+    let ledger = Ledger::new();
+    let folder = Cluster::shared().folder().join(format!("{}.tls", ledger.database.name));
+    fs::create_dir(&folder).expect("a folder");
+    let file = |name: &str| folder.join(name).to_str().expect("UTF-8").to_owned();
+    for name in ["root", "stranger"] {
+        root(&folder, name);
+    }
+    certificate(&folder, "root", "server", "/CN=x", Some("IP:127.0.0.1"));
+    let (certificate, key) = (file("server.crt"), file("server.key"));
+    let tls = ["--tls-certificate", &certificate, "--tls-key", &key];
+    let server = HttpServer::start(&ledger.database.environment(), &tls);
+    assert!(server.base().starts_with("https://"));
+    // Somebody who says nothing holds up nobody.
+    let address = server.base().trim_start_matches("https://").to_owned();
+    let _silent = std::net::TcpStream::connect(address).expect("it listens");
+    let asked = |trusted: &str| {
+        let script = "import ssl, sys, urllib.request as u\n\
+             print(u.urlopen(sys.argv[1], timeout=20, context=ssl.create_default_context(cafile=sys.argv[2])).read().decode())";
+        Command::new("python3")
+            .args(["-c", script, &format!("{}/readyz", server.base()), trusted])
+            .output()
+            .expect("python3 runs")
+    };
+    let answer = asked(&file("root.crt"));
+    assert!(String::from_utf8_lossy(&answer.stdout).contains(&ledger.id.to_string()), "{answer:?}");
+    assert!(!asked(&file("stranger.crt")).status.success(), "nobody else vouches for it");
+    let wrong = ["--tls-certificate", &key, "--tls-key", &key];
+    let failed = HttpServer::fails(&ledger.database.environment(), &wrong);
+    assert!(failed.contains("cannot use"), "{failed}");
 }

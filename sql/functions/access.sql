@@ -19,7 +19,7 @@ CREATE FUNCTION ets.access_privileges() RETURNS TABLE (access text, privilege te
              .canonicalize, .canonicalize_text, .event_hash, .genesis_hash, .key_id, .verify_signature, .trust_root, .validate}'),
           ('writer', 'INSERT', 'TABLE', '{.ledger_event}'),
           ('auditor', 'USAGE', 'SCHEMA', '{""}'),
-          ('auditor', 'EXECUTE', 'FUNCTION', '{.read_stream, .read_domain, .require_page, .verify_ledger, .verify_replay, .verify_chain, .rebuild_merkle, .replay, .state_root, .export,
+          ('auditor', 'EXECUTE', 'FUNCTION', '{.verify_ledger, .verify_replay, .verify_chain, .rebuild_merkle, .replay, .state_root, .export,
              .compare_roots, .event_document, .verify_event, .verify_document, .verify_bundle, .verify_checkpoint, .merkle_proof,
              .consistency_proof, .verify_inclusion, .verify_consistency, .proof_bundle, .stream_bundle, .checkpoint_note, .verifier_key,
              .tlog_proof, .tile, .entry_bundle, .verify_anchor, .trust_root, .authority_at, .state, .leaf_hash, .meta_root, .canonicalize,

@@ -24,7 +24,8 @@ test("from the domains to an event that this browser verifies", async () => {
   await page.click(`text=${given.events[1]}`);
   await page.waitForSelector(".steps");
   assert.deepEqual([await verdict(page), await steps(page, "failed"), await steps(page, "unknown")], ["MATCH", [], []]);
-  assert.equal((await steps(page, "passed")).length, 13);
+  assert.equal((await steps(page, "passed")).length, 14);
+  assert.match(await page.textContent(".banner"), /All 14 steps hold.*Schema and rules are not judged here/);
   await page.reload();
   await settled(page);
   assert.match(await page.textContent("#trust"), /the same as when first seen/);
@@ -86,6 +87,21 @@ for (const [what, edit, red] of [
     assert.ok(await page.locator(`[data-check=${red[0]}] details[open]`).count(), "it is open where it failed");
   });
 }
+
+test("another event's proof is not this one's", async () => {
+  const other = await fetch(`${given.base}/api/merkle/proof/${given.events[0]}`).then((answer) => answer.text());
+  const page = await open(event(given.events[1]), { before: change(PROOF, () => other) });
+  assert.deepEqual([await verdict(page), await steps(page, "failed")], ["MISMATCH", ["asked"]]);
+});
+
+test("a row that is left out of a stream's list is missed", async () => {
+  const without = (text) => JSON.stringify({ next: null, events: JSON.parse(text).events.filter(({ sequence }) => sequence !== 2) });
+  const before = change("**/api/ledger/events**", without);
+  const list = await open(`#/stream/orders/${encodeURIComponent(given.stream)}`, { before });
+  assert.equal(await list.locator("tbody tr:nth-child(2) .check.failed").count(), 1);
+  const page = await open(event(given.events[2]), { before });
+  assert.deepEqual([await verdict(page), await steps(page, "failed")], ["MISMATCH", ["neighbours"]]);
+});
 
 test("an event that is not sealed yet is verified as far as it goes", async () => {
   const page = await open(event(given.unsealed), { expected: [/409/] });
@@ -151,11 +167,15 @@ test("status and findings are shown", async () => {
 
 test("new events come in as they are sealed", async () => {
   const page = await open("#/live");
-  await page.selectOption("#domain", "orders");
   await page.waitForSelector("text=listening");
+  await page.waitForSelector(`.timeline >> text=${given.events[3]}`);
   const id = await ask("append");
   await page.waitForSelector(`.timeline >> text=${id}`, { timeout: 30_000 });
   assert.equal(await page.locator(`li:has-text("${id}") .check.passed`).count(), 1);
+  assert.equal(await page.locator(".timeline .check.failed").count(), 0);
+  await page.selectOption("#domain", "ets.registry");
+  await page.waitForSelector(".timeline >> text=ets.grant/1.0.0");
+  assert.equal(await page.locator(`.timeline >> text=${id}`).count(), 0);
 });
 
 test("a file is verified without the server", async () => {
@@ -207,7 +227,7 @@ for (const [name, viewport] of Object.entries(WIDTHS)) {
   for (const colorScheme of ["light", "dark"]) {
     test(`nobody is kept out: ${name}, ${colorScheme}`, async () => {
       const page = await open("", { viewport, colorScheme, reducedMotion: "reduce" });
-      const views = ["", "#/domain/orders", `#/stream/orders/${given.stream}`, event(given.events[1]), "#/checkpoints", "#/checkpoint/1", "#/live", "#/status", "#/verify"];
+      const views = ["", "#/domain/orders", `#/stream/orders/${encodeURIComponent(given.stream)}`, event(given.events[1]), "#/checkpoints", "#/checkpoint/1", "#/live", "#/status", "#/verify"];
       for (const view of views) {
         await go(page, view);
         assert.deepEqual(await barriers(page), [], view);

@@ -18,7 +18,7 @@ export async function close() {
   await browser.close();
 }
 // Whatever hangs, hangs no longer than this.
-setTimeout(() => { process.stdout.write("not ok: out of time\n"); process.exit(1); }, 300_000).unref();
+setTimeout(() => { process.stdout.write("not ok: out of time\n"); process.exit(1); }, 540_000).unref();
 
 /** A new page in a browser of its own, and `expected`, patterns of complaints that the test provokes. */
 export async function open(address, { expected = [], before, ...options } = {}) {

@@ -6,10 +6,13 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -219,16 +222,42 @@ func TestEntriesAreTheHeadersOfTheEvents(t *testing.T) {
 }
 
 // TestStaticFilesAreTheLog reads the files that examples/static-log/publish has
-// written: the note, each tile at tlog's own path, and the entry bundles.
+// written.
 func TestStaticFilesAreTheLog(t *testing.T) {
 	folder := os.Getenv("ETS_STATIC_LOG")
-	read := func(path string) []byte {
+	readLog(t, func(path string) []byte {
 		content, err := os.ReadFile(filepath.Join(folder, filepath.FromSlash(path)))
 		if err != nil {
 			t.Fatal(err)
 		}
 		return content
-	}
+	})
+}
+
+// TestTheHTTPServerServesTheLog reads the same from the server's paths.
+func TestTheHTTPServerServesTheLog(t *testing.T) {
+	client := http.Client{Timeout: time.Minute}
+	readLog(t, func(path string) []byte {
+		answer, err := client.Get(os.Getenv("ETS_HTTP") + "/tlog/" + domain + "/" + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		content, err := io.ReadAll(answer.Body)
+		if err != nil || answer.StatusCode != http.StatusOK {
+			t.Fatalf("%s: %s %s (%v)", path, answer.Status, content, err)
+		}
+		// What is under a number never changes; the checkpoint does.
+		caching := answer.Header.Get("Cache-Control")
+		if immutable := strings.HasPrefix(path, "tile/"); strings.Contains(caching, "immutable") != immutable {
+			t.Errorf("%s: Cache-Control: %s", path, caching)
+		}
+		return content
+	})
+}
+
+// readLog reads the note, each tile at tlog's own path, and the entry bundles.
+func readLog(t *testing.T, read func(path string) []byte) {
 	stated, err := open(string(read("checkpoint")), verifiers(t, domain))
 	if err != nil || stated.tree.N != large {
 		t.Fatalf("checkpoint of size %d (%v)", stated.tree.N, err)

@@ -13,6 +13,7 @@ use serde_json::Value;
 /// A running server; it ends with the test.
 pub struct Server {
     child: Child,
+    scheme: String,
     address: String,
     log: Arc<Mutex<String>>,
     reader: Option<JoinHandle<()>>,
@@ -32,10 +33,6 @@ impl Answer {
 
     pub fn text(&self) -> String {
         String::from_utf8(self.body.clone()).expect("UTF-8")
-    }
-
-    pub fn bytes(&self) -> &[u8] {
-        &self.body
     }
 
     pub fn json(&self) -> Value {
@@ -68,13 +65,15 @@ impl Server {
         let mut line = String::new();
         let mut out = BufReader::new(child.stdout.take().expect("a pipe"));
         out.read_line(&mut line).expect("its address");
-        let address = line.trim().strip_prefix("http://").map(str::to_owned);
+        let (scheme, address) = line.trim().split_once("://").unwrap_or_default();
+        let scheme = scheme.to_owned();
+        let address = Some(address.to_owned()).filter(|address| !address.is_empty());
         let Some(address) = address else {
             let _ = child.wait();
             let _ = reader.join();
             panic!("no server: {}", log.lock().expect("a log"))
         };
-        Server { child, address, log, reader: Some(reader) }
+        Server { child, scheme, address, log, reader: Some(reader) }
     }
 
     /// What a server says that does not start.
@@ -85,7 +84,7 @@ impl Server {
     }
 
     pub fn base(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
     }
 
     pub fn get(&self, path: &str) -> Answer {

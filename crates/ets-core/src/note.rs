@@ -33,14 +33,18 @@ const MAX_SIGNATURES: usize = 100;
 
 /// The checkpoint note of a domain, signed by `key`.
 pub fn sign_checkpoint(origin: &Origin, root: &DomainRoot, meta_root: &Digest, key: &SecretKey) -> String {
-    let name = NoteName::of_domain(origin, &root.domain);
-    let body = CheckpointBody {
-        origin: name.as_str().to_owned(),
+    let body = checkpoint_body(origin, root, meta_root);
+    Note::signed(body.to_string(), NoteName::of_domain(origin, &root.domain), key).to_string()
+}
+
+/// What the checkpoint note of a domain says.
+pub fn checkpoint_body(origin: &Origin, root: &DomainRoot, meta_root: &Digest) -> CheckpointBody {
+    CheckpointBody {
+        origin: NoteName::of_domain(origin, &root.domain).as_str().to_owned(),
         tree_size: root.tree_size,
         root: root.root,
         extensions: vec![format!("{META_ROOT_LINE}{}", BASE64.encode(meta_root.as_bytes()))],
-    };
-    Note::signed(body.to_string(), name, key).to_string()
+    }
 }
 
 /// The root and the MetaRoot that the checkpoint note of `domain` states, if `key`
@@ -102,6 +106,22 @@ impl Note {
     /// as its type has it.
     pub(crate) fn signatures(&self) -> impl Iterator<Item = (&NoteName, &[u8])> {
         self.signatures.iter().map(|line| (&line.name, line.bytes.as_slice()))
+    }
+
+    /// The note with more signature lines, as they stand behind the empty line.
+    ///
+    /// # Errors
+    /// [`NoteError::Note`] if they are none, or too many.
+    pub fn with_lines(&self, lines: &str) -> Result<Note, NoteError> {
+        let signed: Note = format!("{self}{lines}").parse()?;
+        // An empty line among them would make signatures a part of the text.
+        if signed.text == self.text { Ok(signed) } else { Err(NoteError::Note) }
+    }
+
+    /// The same text with the signatures for which `keep` holds: their key's name, and
+    /// their bytes. A note has at least one.
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&NoteName, &[u8]) -> bool) {
+        self.signatures.retain(|line| keep(&line.name, &line.bytes));
     }
 
     /// Whether `key` signed the text.

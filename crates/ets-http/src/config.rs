@@ -29,6 +29,12 @@ pub struct Config {
     /// The file of a token that whoever appends must bear; it may read, too
     #[arg(long, env = "ETS_HTTP_WRITE_TOKEN_FILE", value_name = "FILE")]
     pub write_token_file: Option<PathBuf>,
+    /// Speak TLS with the certificate and its chain in this PEM file
+    #[arg(long, env = "ETS_HTTP_TLS_CERTIFICATE", value_name = "FILE", requires = "tls_key")]
+    pub tls_certificate: Option<PathBuf>,
+    /// The secret key of the certificate, a PEM file
+    #[arg(long, env = "ETS_HTTP_TLS_KEY", value_name = "FILE", requires = "tls_certificate")]
+    pub tls_key: Option<PathBuf>,
     /// Connections to each database
     #[arg(long, env = "ETS_HTTP_CONNECTIONS", value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub connections: u16,
@@ -44,7 +50,7 @@ pub struct Config {
     /// The largest body of a request, in bytes
     #[arg(long, env = "ETS_HTTP_MAX_BODY", value_name = "BYTES", default_value_t = 8 << 20)]
     pub max_body: usize,
-    /// How long a request may take, in seconds; replays and feeds go on as long as they are read
+    /// How long a request may take, in seconds, and each of its statements, a replay too; feeds go on
     #[arg(long, env = "ETS_HTTP_TIME_OUT", value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub time_out: u64,
     /// The form of the log on standard error

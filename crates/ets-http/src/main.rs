@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Parser as _;
 use ets_http::auth::Tokens;
 use ets_http::config::Config;
-use ets_http::listen::Places;
+use ets_http::listen::{self, Places};
 use ets_http::pool::Pool;
 use ets_http::router::{Given, router};
 use ets_http::{database, notice};
@@ -42,9 +42,13 @@ async fn serve(config: Config) -> Result<(), String> {
     let tokens = Tokens::of(config.read_token_file.as_deref(), config.write_token_file.as_deref())?;
     let time_out = Duration::from_secs(config.time_out);
     let pool = |dsn: &str| -> Result<Pool, String> {
-        let settings = database::config(dsn, config.time_out)?;
+        let settings = database::settings(dsn, config.time_out)?;
         // Whoever waits for a connection still needs the time to use it.
         Ok(Pool::new(settings, config.connections.into(), config.waiting.into(), time_out / 2))
+    };
+    let acceptor = match (&config.tls_certificate, &config.tls_key) {
+        (Some(certificate), Some(key)) => Some(listen::tls(certificate, key)?),
+        _ => None,
     };
     let write = pool(&config.dsn)?;
     let read = match &config.read_dsn {
@@ -52,7 +56,7 @@ async fn serve(config: Config) -> Result<(), String> {
         None => write.clone(),
     };
     let (end, ending) = watch::channel(false);
-    let sealed = notice::listen(read.config().clone());
+    let sealed = notice::listen(read.settings().clone());
     let service = router(Given {
         read,
         write,
@@ -69,14 +73,13 @@ async fn serve(config: Config) -> Result<(), String> {
         .map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     // The one line on standard output: with port 0 it says which one it became.
-    println!("http://{address}");
+    println!("{}://{address}", if acceptor.is_some() { "https" } else { "http" });
     tracing::info!(%address, "listening");
     let mut ended = ending.clone();
-    let serving = axum::serve(Places::new(listener, config.clients.into()), service).with_graceful_shutdown(
-        async move {
-            let _ = ended.wait_for(|is_ending| *is_ending).await;
-        },
-    );
+    let places = Places::new(listener, config.clients.into(), acceptor).map_err(|error| error.to_string())?;
+    let serving = axum::serve(places, service).with_graceful_shutdown(async move {
+        let _ = ended.wait_for(|is_ending| *is_ending).await;
+    });
     let serving = tokio::spawn(async move { serving.await });
     told_to_end().await?;
     tracing::info!("ending: no new requests are taken");

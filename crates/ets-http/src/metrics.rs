@@ -125,11 +125,12 @@ async fn ledger(pool: &Pool) -> Result<Vec<Figure>, Problem> {
         ("seal_age_seconds", "Age of the last checkpoint", sealed(0)),
         ("checkpoints", "Number of the last checkpoint", sealed(1)),
     ];
-    let sql = "SELECT (SELECT value::float8 FROM ets.status WHERE item = 'unsealed events' AND value ~ '^-?[0-9]+$'),
+    let sql = "WITH status AS MATERIALIZED (SELECT item, state, value FROM ets.status)
+               SELECT (SELECT value::float8 FROM status WHERE item = 'unsealed events' AND value ~ '^-?[0-9]+$'),
                       (SELECT count(*)::float8 FROM ets.open_findings),
-                      (SELECT extract(epoch FROM value::interval)::float8 FROM ets.status
+                      (SELECT extract(epoch FROM value::interval)::float8 FROM status
                         WHERE item = 'anchor lag' AND value ~ '^([0-9]+ days? )?[0-9:]+$'),
-                      (SELECT count(*)::float8 FROM ets.status WHERE state <> 'ok')";
+                      (SELECT count(*)::float8 FROM status WHERE state <> 'ok')";
     if let Ok(rows) = pool.query(sql, &[]).await {
         let value =
             |column| rows.first().and_then(|row| row.try_get::<_, Option<f64>>(column).ok().flatten());

@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use ets_connect::Settings;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Config, NoTls, Row, RowStream, Statement};
+use tokio_postgres::{Client, NoTls, Row, RowStream, Statement};
 
+use crate::database;
 use crate::problem::Problem;
 
 /// The pool. Cheap to clone.
@@ -20,7 +22,7 @@ pub struct Pool {
 }
 
 struct Shared {
-    config: Config,
+    settings: Settings,
     idle: Mutex<Vec<Connection>>,
     permits: Arc<Semaphore>,
     size: usize,
@@ -48,10 +50,10 @@ pub struct Use {
 impl Pool {
     /// A pool of at most `size` connections; `most_waiting` requests wait for one at most
     /// `patience`. Nothing is connected yet.
-    pub fn new(config: Config, size: usize, most_waiting: usize, patience: Duration) -> Self {
+    pub fn new(settings: Settings, size: usize, most_waiting: usize, patience: Duration) -> Self {
         let permits = Arc::new(Semaphore::new(size));
         let (idle, waiting) = (Mutex::default(), AtomicUsize::new(0));
-        Pool { shared: Arc::new(Shared { config, idle, permits, size, waiting, most_waiting, patience }) }
+        Pool { shared: Arc::new(Shared { settings, idle, permits, size, waiting, most_waiting, patience }) }
     }
 
     /// A connection, once there is one.
@@ -117,20 +119,15 @@ impl Pool {
     }
 
     /// The settings of its connections.
-    pub fn config(&self) -> &Config {
-        &self.shared.config
+    pub fn settings(&self) -> &Settings {
+        &self.shared.settings
     }
 
     async fn connect(&self) -> Result<Connection, Problem> {
-        let (client, connection) = self.shared.config.connect(NoTls).await.map_err(|error| {
+        let client = database::connect(&self.shared.settings).await.map_err(|error| {
             tracing::warn!(%error, "cannot connect to the database");
             Problem::unavailable("the database cannot be reached")
         })?;
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::warn!(%error, "a connection to the database ended");
-            }
-        });
         Ok(Connection { client, statements: HashMap::new() })
     }
 
@@ -213,7 +210,7 @@ impl Lease {
         self.client().query(&statement, parameters).await
     }
 
-    /// The rows of a statement as they come. The connection is not used again.
+    /// The rows of a statement as they come: it is under way until [`Lease::done`] is said.
     ///
     /// # Errors
     /// As [`Lease::query`].
@@ -262,9 +259,16 @@ impl Drop for Lease {
             return;
         }
         let cancel = connection.client.cancel_token();
+        let tls = self.pool.shared.settings.tls.clone();
         tokio::spawn(async move {
             // The place is free once the server has let go.
-            let _ = timeout(Duration::from_secs(5), cancel.cancel_query(NoTls)).await;
+            let cancelled = async {
+                match tls {
+                    Some(tls) => cancel.cancel_query(tls).await,
+                    None => cancel.cancel_query(NoTls).await,
+                }
+            };
+            let _ = timeout(Duration::from_secs(5), cancelled).await;
             drop(connection);
             drop(permit);
         });

@@ -23,11 +23,6 @@ impl Problem {
         Problem::new(status, title.into(), None)
     }
 
-    /// One that is wrong, with what to do.
-    pub fn hinted(status: u16, title: impl Into<String>, hint: &str) -> Self {
-        Problem::new(status, title.into(), Some(hint))
-    }
-
     /// Something is wrong here, and no other request would help.
     pub fn server(title: impl Into<String>) -> Self {
         Problem::new(500, title.into(), None)

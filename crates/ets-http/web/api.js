@@ -57,12 +57,15 @@ async function* messages(body) {
   }
 }
 
-/** Calls `each` with the text of every new event until `signal` says stop; `say` hears how the line is. */
-export async function follow(domain, each, say, signal) {
-  let last, wait = 1000;
+/**
+ * Calls `each` with the text of every event of a domain after leaf `last` until `signal` says stop; if that is
+ * undefined, of new ones. `say` hears how the line is.
+ */
+export async function follow(domain, last, each, say, signal) {
+  let wait = 1000;
   while (!signal.aborted) {
     try {
-      const headers = { accept: "text/event-stream", ...(last === undefined ? {} : { "last-event-id": last }) };
+      const headers = { accept: "text/event-stream", ...(last === undefined ? {} : { "last-event-id": String(last) }) };
       const { body } = await request(`/api/ledger/feed?${query({ domain })}`, { signal, headers });
       say("listening");
       for await (const { id, data } of messages(body)) {

@@ -6,7 +6,9 @@ import { banner, layout, showSteps } from "./steps.js";
 import { remembered } from "./trust.js";
 import { verify } from "./verify.js";
 
-const hashes = async (event) => event !== undefined && hex(await eventHash(event.payload, unhex(event.previous_hash))) === event.current_hash;
+/** Whether an event stands at `sequence` of the same stream and hashes to what it says. */
+const stands = async (event, { domain, stream }, sequence) => event !== undefined && event.domain === domain && event.stream === stream &&
+  event.sequence === sequence && hex(await eventHash(event.payload, unhex(event.previous_hash))) === event.current_hash;
 
 /** The events before and after, of which each is undefined if there is none. */
 async function neighbours({ domain, stream, sequence }) {
@@ -15,14 +17,15 @@ async function neighbours({ domain, stream, sequence }) {
   return { before: of(sequence - 1), after: of(sequence + 1) };
 }
 
-async function checkNeighbours(event, { before, after }) {
-  const holds = [
-    event.sequence === 1 || (await hashes(before) && before.current_hash === event.previous_hash),
-    after === undefined || (await hashes(after) && after.previous_hash === event.current_hash),
-  ];
-  return ["neighbours", holds.every((held) => held), {
-    before: before?.current_hash ?? "none: this is the first of its stream", previous_hash: event.previous_hash,
-    current_hash: event.current_hash, after: after?.previous_hash ?? "none yet: this is the last of its stream",
+async function checkNeighbours(event, around) {
+  if (around.error) return ["neighbours", null, { because: around.error }];
+  const { before, after } = around, { sequence } = event;
+  const follows = sequence === 1 || (await stands(before, event, sequence - 1) && before.current_hash === event.previous_hash);
+  const isFollowed = after === undefined || (await stands(after, event, sequence + 1) && after.previous_hash === event.current_hash);
+  return ["neighbours", follows && isFollowed, {
+    before: before?.current_hash ?? (sequence === 1 ? "none: this is the first of its stream" : "the server has none"),
+    previous_hash: event.previous_hash, current_hash: event.current_hash,
+    after: after?.previous_hash ?? "none yet: this is the last of its stream",
   }];
 }
 
@@ -64,10 +67,21 @@ const where = (event) => facts([
   ["Hash", el("code", { class: "whole" }, event.current_hash)],
 ]);
 
+/** The checks of what a server gave for `id`: another event, however well proved, is not the one that was asked for. */
+async function checksOf(id, source, event, around) {
+  const checks = await verify(source, remembered()?.root_public_key);
+  if (event === null) return checks;
+  const asked = ["asked", event.event_id === id, { asked: id, given: event.event_id ?? "no event" }];
+  const place = checks.findIndex(([name]) => name === "signature") + 1, [format, ...others] = checks;
+  if (place === 0) return [format, asked, ...others];
+  const chained = await checkNeighbours(event, around).catch(({ message }) => ["neighbours", false, { error: message }]);
+  return [format, asked, ...checks.slice(1, place), chained, ...checks.slice(place)];
+}
+
 export async function eventView(id) {
-  const { source, refusal } = await obtain(id), event = eventIn(source), around = event && await neighbours(event).catch(() => null);
-  const checks = await verify(source, remembered()?.root_public_key), place = checks.findIndex(([name]) => name === "signature") + 1;
-  if (around && place > 0) checks.splice(place, 0, await checkNeighbours(event, around).catch(({ message }) => ["neighbours", false, { error: message }]));
+  const { source, refusal } = await obtain(id), event = eventIn(source);
+  const around = event && await neighbours(event).catch(({ message }) => ({ error: message }));
+  const checks = await checksOf(id, source, event, around);
   if (refusal) checks.push(["inclusion", null, { because: refusal.message }]);
   return [
     el("h1", {}, "Event ", el("code", { class: "id" }, id)),

@@ -43,8 +43,8 @@ export async function domainView(domain) {
 
 const COLUMNS = ["Check", "Sequence", "Event", "Schema", "Time", "Key", "Hash"];
 
-async function row(event, before) {
-  return [sign(await holds(event, before).catch(() => false)), event.sequence, link(at.event(event.event_id), event.event_id),
+async function row(event, before, isNext = true) {
+  return [sign(isNext && await holds(event, before).catch(() => false)), event.sequence, link(at.event(event.event_id), event.event_id),
     event.schema_version, time(event.timestamp), hash(event.key_id), hash(event.current_hash)];
 }
 
@@ -53,7 +53,8 @@ export async function streamView(domain, stream) {
   const read = async (after) => {
     const { events, next } = await api.events(domain, stream, after), rows = [];
     for (const event of events) {
-      rows.push(await row(event, last));
+      const isNext = event.domain === domain && event.stream === stream && event.sequence === (last?.sequence ?? 0) + 1;
+      rows.push(await row(event, last, isNext));
       last = event;
     }
     return { rows, next };

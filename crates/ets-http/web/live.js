@@ -4,13 +4,17 @@ import { at, el, link, table, time } from "./dom.js";
 import { holds, sign } from "./listing.js";
 
 const KEPT = 100;
+/** How many of the last events are there to begin with. */
+const RECENT = 10;
 
 /** `signal` ends the feed when the reader goes elsewhere. */
 export async function liveView(signal) {
   const { domains } = await api.domains();
   const list = el("ol", { class: "timeline" }), state = el("span", { role: "status" }, "connecting");
-  const show = async (source) => {
+  const show = async (source, { signal: gone }) => {
     const event = JSON.parse(source), passed = await holds(event).catch(() => false);
+    // The reader may have chosen another domain meanwhile.
+    if (gone.aborted) return;
     list.prepend(el("li", {}, sign(passed), el("div", {}, link(at.event(event.event_id), event.event_id), " ", time(event.timestamp),
       el("div", { class: "quiet" }, `${event.stream} · ${event.sequence} · ${event.schema_version}`))));
     while (list.children.length > KEPT) list.lastChild.remove();
@@ -22,7 +26,9 @@ export async function liveView(signal) {
     list.replaceChildren();
     // One after the other, so that they stay in their order.
     let shown = Promise.resolve();
-    api.follow(domain, (source) => { shown = shown.then(() => show(source)); }, (words) => { state.textContent = words; }, AbortSignal.any([feed.signal, signal]));
+    const own = feed;
+    const size = domains.find((each) => each.domain === domain).tree_size, last = size === 0 ? undefined : Math.max(size - 1 - RECENT, 0);
+    api.follow(domain, last, (source) => { shown = shown.then(() => show(source, own)).catch(() => {}); }, (words) => { state.textContent = words; }, AbortSignal.any([feed.signal, signal]));
   };
   const names = domains.map(({ domain }) => domain), first = names.find((name) => !name.startsWith("ets.")) ?? names[0];
   const choice = el("select", { id: "domain", onchange: () => listen(choice.value) },

@@ -5,6 +5,7 @@ import { el, facts, table } from "./dom.js";
 /** Of each check: what it is called, what must hold, and what it means if it does not. */
 const STEPS = {
   format: ["Form", "The text is as the ledger writes it: no member hidden twice, no number that reads in two ways."],
+  asked: ["Event asked for", "What the server gave is the event that this page is about, and not another one, however well proved."],
   trust_root: ["Root key", "The root key is the one that this browser was told, or saw first."],
   canonical: ["Canonical form", "The payload has one canonical text (RFC 8785), and this is it."],
   key_id: ["Key id", "key_id = SHA-256( public key )"],
@@ -22,7 +23,7 @@ const STEPS = {
 
 const LABELS = {
   over: "Bytes hashed or signed", computed: "Computed here", given: "Stated", text: "Text", expected: "Text computed here", public_key: "Public key",
-  header: "Header", path: "Path, from the leaf up", because: "Because", trusted: "Trusted", error: "What went wrong",
+  header: "Header", path: "Path, from the leaf up", because: "Because", trusted: "Trusted", asked: "Asked for", error: "What went wrong",
 };
 const label = (name) => LABELS[name] ?? `${name[0].toUpperCase()}${name.slice(1).replaceAll("_", " ")}`;
 
@@ -82,7 +83,10 @@ const titles = (checks, verdict) => checks.filter(([, passed]) => passed === ver
 
 function sentence(checks) {
   switch (verdictOf(checks)) {
-    case "MATCH": return `${checks.length === 1 ? "The step holds" : `All ${checks.length} steps hold`}, computed in this browser.`;
+    case "MATCH": {
+      const hold = checks.length === 1 ? "The step holds" : `All ${checks.length} steps hold`, isEvent = checks.some(([name]) => name === "hash");
+      return `${hold}, computed in this browser.${isEvent ? " Schema and rules are not judged here." : ""}`;
+    }
     case "MISMATCH": return `This does not hold: ${titles(checks, false)}.`;
     default: return `What could be checked holds. Open: ${titles(checks, null)}.`;
   }

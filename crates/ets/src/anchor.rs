@@ -2,8 +2,12 @@
 
 mod file;
 mod git;
+mod ledger;
+mod opentimestamps;
 mod record;
 mod service;
+mod timestamp;
+mod witness;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,8 +20,16 @@ use crate::{database, output};
 use file::Folder;
 use git::Repository;
 pub use git::git;
+use ledger::LedgerArguments;
+use opentimestamps::CalendarArguments;
 use record::{Came, Database, Known, Recorded};
-use service::Service;
+use service::{Service, Verdict};
+use timestamp::TimestampArguments;
+use witness::WitnessArguments;
+
+/// After so many attempts in a row that failed, a service is not asked for other proofs
+/// that it owes until the next round: each may take the whole time-out.
+const MOST_IN_VAIN: u32 = 3;
 
 /// Publish sealed checkpoints where the server cannot take them back.
 ///
@@ -33,11 +45,14 @@ use service::Service;
 #[derive(clap::Args)]
 #[command(after_help = "It needs a role that may record anchors:
   SELECT ets.grant_access('anchor_role', 'admin')
+and with --witness 'reader' too.
 
 Examples:
   ets anchor --dsn 'dbname=shop' --git /srv/anchors --push
   ets anchor --dsn 'dbname=shop' --file /mnt/worm --git /srv/anchors --watch 300
   ets anchor --dsn 'dbname=shop' --git /srv/anchors --verify
+  ets anchor --dsn 'dbname=shop' --tsa https://tsa.example --tsa-ca tsa-ca.pem
+  ets anchor --dsn 'dbname=shop' --ots https://calendar.example --block-headers headers.txt
 
 ets audit --anchors compares a ledger with what was published. docs/anchors.md has a
 policy for production: two independent places, and an alarm on lag.")]
@@ -54,6 +69,20 @@ pub struct Arguments {
     /// Push each commit to the branch's upstream
     #[arg(long, requires = "git")]
     push: bool,
+    #[command(flatten)]
+    timestamps: TimestampArguments,
+    #[command(flatten)]
+    calendars: CalendarArguments,
+    #[command(flatten)]
+    witnesses: WitnessArguments,
+    #[command(flatten)]
+    other_ledger: LedgerArguments,
+    /// For https, trust the certificates in this PEM file instead of the public ones
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// How long a service may take for an answer
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = clap::value_parser!(u64).range(1..=600))]
+    time_out: u64,
     /// The checkpoint to publish; the last by default
     #[arg(long, value_name = "N", conflicts_with = "watch")]
     checkpoint: Option<i64>,
@@ -97,8 +126,21 @@ fn services(arguments: &Arguments) -> Result<Vec<Box<dyn Service>>, String> {
     for path in &arguments.git {
         services.push(Box::new(Repository::open(path, arguments.push)?));
     }
+    let (time_out, authorities) = (Duration::from_secs(arguments.time_out), arguments.ca_file.as_deref());
+    for authority in arguments.timestamps.open(time_out, authorities)? {
+        services.push(Box::new(authority));
+    }
+    for calendar in arguments.calendars.open(time_out, authorities)? {
+        services.push(Box::new(calendar));
+    }
+    if let Some(witnesses) = arguments.witnesses.open(time_out, authorities)? {
+        services.push(Box::new(witnesses));
+    }
+    if let Some(ledger) = arguments.other_ledger.open(time_out)? {
+        services.push(Box::new(ledger));
+    }
     if services.is_empty() {
-        return Err("say where to publish: --file or --git".to_owned());
+        return Err("say where to publish: --file, --git, --tsa, --ots, --witness or --ledger".to_owned());
     }
     Ok(services)
 }
@@ -122,12 +164,18 @@ fn once(
     for service in services {
         let owed = match arguments.checkpoint {
             Some(_) => Vec::new(),
+            None if !service.proves_later() => Vec::new(),
             None => record::owed(client, &service.name(), statement.checkpoint_id())?,
         };
+        let mut in_vain = 0;
         for checkpoint in owed {
+            if in_vain == MOST_IN_VAIN {
+                break;
+            }
             if let Some(earlier) = record::read(client, Some(checkpoint))? {
-                code =
-                    code.max(attempt(client, service.as_ref(), &earlier, arguments.watch.is_some(), json)?);
+                let came = attempt(client, service.as_ref(), &earlier, arguments.watch.is_some(), json)?;
+                in_vain = if came == 0 { 0 } else { in_vain + 1 };
+                code = code.max(came);
             }
         }
         code = code.max(attempt(client, service.as_ref(), &statement, arguments.watch.is_some(), json)?);
@@ -178,7 +226,8 @@ fn verify(client: &mut Client, services: &[Box<dyn Service>], json: bool) -> Res
             (_, Err(error)) => ("broken", error.to_string()),
             (None, _) => ("unknown", "not looked at: its service is not named here".to_owned()),
             (Some(service), Ok(statement)) => match service.verify(&statement, &anchor.evidence) {
-                Ok(proven) => ("holds", proven),
+                Ok(Verdict::Holds(proven)) => ("holds", proven),
+                Ok(Verdict::Unknown(lacking)) => ("unknown", lacking),
                 Err(problem) => ("broken", problem),
             },
         };

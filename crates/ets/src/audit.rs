@@ -15,11 +15,11 @@ mod source;
 use std::num::NonZero;
 use std::path::PathBuf;
 
-use ets_core::hash::from_hex;
 use ets_core::key::PublicKey;
 use ets_core::trust::TrustFile;
 use ets_core::verify::{Finding, FindingClass, VerifiedRegistry};
 
+use crate::keys::public_key;
 use crate::output;
 use evidence::{Evidence, Standing};
 use export::Export;
@@ -149,8 +149,7 @@ fn named(arguments: &Arguments) -> Result<Named, String> {
         return Ok(Named::File(Box::new(file), path.clone()));
     }
     let Some(hex) = &arguments.root_key else { return Ok(Named::Nothing) };
-    let bytes = from_hex::<32>(hex).map_err(|error| format!("--root-key is {error}"))?;
-    PublicKey::from_bytes(&bytes).map(Named::Key).map_err(|error| format!("--root-key is {error}"))
+    public_key("--root-key", hex).map(Named::Key)
 }
 
 /// Whether somebody said whose ledger it should be; and what is wrong if it is another's.

@@ -5,13 +5,14 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 
 use ets_core::canonical::{Limits, Payload, parse_json};
-use ets_core::hash::{Digest, SPECIFICATION_VERSION, event_hash, from_hex, genesis_hash};
-use ets_core::key::{ALGORITHM, PublicKey, key_possession_hash};
+use ets_core::hash::{Digest, SPECIFICATION_VERSION, event_hash, genesis_hash};
+use ets_core::key::{ALGORITHM, key_possession_hash};
 use ets_core::name::{DomainName, SchemaVersion, StreamName};
 use ets_core::trust::TrustFile;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::keys::public_key;
 use crate::output;
 use crate::sign::element;
 use crate::signer::{self, Signer};
@@ -156,8 +157,7 @@ fn sign_request(arguments: &SignArguments) -> Result<u8, String> {
 }
 
 fn prove_possession(arguments: &PossessionArguments) -> Result<u8, String> {
-    let bytes = from_hex::<32>(&arguments.old).map_err(|error| format!("--old is {error}"))?;
-    let old = PublicKey::from_bytes(&bytes).map_err(|error| format!("--old is {error}"))?;
+    let old = public_key("--old", &arguments.old)?;
     let key = arguments.signer.open()?;
     let proof =
         key.sign(&key_possession_hash(&arguments.ledger_id, old.as_bytes(), key.public_key().as_bytes()))?;

@@ -129,8 +129,11 @@ fn answer(
     })
 }
 
-/// The certificates in a PEM file.
-fn certificates(path: &Path) -> Result<Vec<ureq::tls::Certificate<'static>>, String> {
+/// The certificates in a PEM file, at least one.
+///
+/// # Errors
+/// A message for the user.
+pub fn certificates(path: &Path) -> Result<Vec<ureq::tls::Certificate<'static>>, String> {
     let pem = std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     let mut found = Vec::new();
     for item in parse_pem(&pem) {

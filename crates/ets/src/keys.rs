@@ -111,6 +111,15 @@ pub fn read_secret(path: &Path, source: &passphrase::PassphraseArguments) -> Res
     Ok(SecretKey::from_seed(key.as_bytes()))
 }
 
+/// The public key that an option names in hex.
+///
+/// # Errors
+/// A message for the user that names the option.
+pub fn public_key(option: &str, hex: &str) -> Result<PublicKey, String> {
+    let bytes = from_hex::<32>(hex).map_err(|error| format!("{option} is {error}"))?;
+    PublicKey::from_bytes(&bytes).map_err(|error| format!("{option} is {error}"))
+}
+
 fn print(key: &PublicKey) -> Result<u8, String> {
     output::line(&json!({"key_id": key.key_id(), "public_key": key.to_string()}).to_string())?;
     Ok(0)

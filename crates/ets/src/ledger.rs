@@ -15,7 +15,7 @@ use crate::signer::{self, Signer};
 use crate::{database, output};
 
 /// ET005: somebody else was faster.
-const HEAD_MOVED: &str = "ET005";
+pub const HEAD_MOVED: &str = "ET005";
 
 /// Of payloads in a file; each has its own limit.
 const MAX_BYTES: usize = 1 << 30;
@@ -249,7 +249,10 @@ impl Signed<'_> {
 }
 
 /// The hash before the payload's place, and the payload's hash there, which is to be signed.
-fn place(
+///
+/// # Errors
+/// What the server said, or that it would have something else signed.
+pub fn place(
     client: &mut Client,
     payload: &Payload,
     schema_version: &SchemaVersion,

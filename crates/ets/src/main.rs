@@ -5,16 +5,15 @@
 mod anchor;
 mod audit;
 mod authority;
-mod connection_string;
 mod database;
 mod http;
 mod keys;
 mod ledger;
+mod lines;
 mod output;
 mod passphrase;
 mod sign;
 mod signer;
-mod tls;
 mod transfer;
 mod verify;
 
@@ -38,7 +37,7 @@ struct Arguments {
 enum Command {
     Verify(verify::Arguments),
     Audit(audit::Arguments),
-    Anchor(anchor::Arguments),
+    Anchor(Box<anchor::Arguments>),
     Keygen(keys::KeygenArguments),
     KeyId(keys::KeyIdArguments),
     Sign(sign::Arguments),

@@ -21,7 +21,7 @@ const MAX_SCRYPT_BYTES: u64 = 1 << 30;
 const MAX_PASSPHRASE_BYTES: usize = 4096;
 
 /// Where the passphrase of a key comes from, if it has one.
-#[derive(clap::Args)]
+#[derive(Default, clap::Args)]
 pub struct PassphraseArguments {
     /// The passphrase is the first line of this file; else it is in ETS_PASSPHRASE, or asked for
     #[arg(long, value_name = "FILE")]

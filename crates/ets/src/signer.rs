@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use ets_core::hash::{Digest, from_hex};
+use ets_core::hash::Digest;
 use ets_core::key::{PublicKey, SecretKey, Signature};
 
 use crate::{keys, passphrase};
@@ -40,9 +40,7 @@ impl SignerArguments {
         match (&self.key, &self.signer, &self.public_key) {
             (Some(file), ..) => Ok(Signer::Key(keys::read_secret(file, &self.passphrase)?)),
             (None, Some(command), Some(hex)) => {
-                let bytes = from_hex::<32>(hex).map_err(|error| format!("--public-key is {error}"))?;
-                let public_key =
-                    PublicKey::from_bytes(&bytes).map_err(|error| format!("--public-key is {error}"))?;
+                let public_key = keys::public_key("--public-key", hex)?;
                 let timeout = Duration::from_secs(self.signer_timeout);
                 Ok(Signer::Program { command: command.clone(), public_key, timeout })
             }

@@ -1,23 +1,22 @@
 //! `ets export` and `ets import`: a ledger as a file, out of one database and into another.
 
 use std::fs::{self, File};
-use std::io::{self, BufRead as _, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use ets_core::event::Event;
-use ets_core::export::{ExportReader, Manifest, Step};
-use ets_core::hash::from_hex;
+use ets_core::export::{Manifest, Step};
 use ets_core::key::PublicKey;
 use ets_core::name::DomainName;
 use postgres::Transaction;
 use serde_json::json;
 
+use crate::keys::public_key;
+use crate::lines::{Broken, ExportLines};
 use crate::{database, output};
 
 /// COPY writes and takes lines as they are: JSON has neither of these bytes.
 const AS_THEY_ARE: &str = "(FORMAT csv, QUOTE E'\\x01', DELIMITER E'\\x02')";
-/// The longest line, in bytes: an event document is far below.
-const MAX_LINE: u64 = 256 << 20;
 
 /// Write a ledger, or one domain of it, as an export.
 ///
@@ -127,13 +126,7 @@ pub fn export(arguments: &ExportArguments, json: bool) -> Result<u8, String> {
 /// A message for the user: no connection, what the server said of which line, or an
 /// export of another ledger.
 pub fn import(arguments: &ImportArguments) -> Result<u8, String> {
-    let root_key = match &arguments.root_key {
-        None => None,
-        Some(hex) => {
-            let bytes = from_hex::<32>(hex).map_err(|error| format!("--root-key is {error}"))?;
-            Some(PublicKey::from_bytes(&bytes).map_err(|error| format!("--root-key is {error}"))?)
-        }
-    };
+    let root_key = arguments.root_key.as_deref().map(|hex| public_key("--root-key", hex)).transpose()?;
     let refused = |error: postgres::Error| database::message(&error);
     let first = if arguments.join { Some(first_event(&arguments.file)?) } else { None };
     let mut client = database::connect(&arguments.dsn)?;
@@ -236,28 +229,21 @@ fn read_lines(
     lines: impl Read,
     mut each: impl FnMut(&Step, &[u8]) -> Result<(), String>,
 ) -> Result<Manifest, String> {
-    let mut lines = BufReader::with_capacity(1 << 20, lines);
-    let mut reader = ExportReader::new();
+    let mut lines = ExportLines::new(lines);
     let mut manifest = None;
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        let length = Read::take(&mut lines, MAX_LINE).read_until(b'\n', &mut line).map_err(|error| {
+    let failed = |broken| match broken {
+        Broken::Line(problem) => problem,
+        Broken::Input(error) => {
             let said = error.get_ref().and_then(|error| error.downcast_ref::<postgres::Error>());
             said.map_or_else(|| format!("the export broke off: {error}"), database::message)
-        })?;
-        if length == 0 {
-            break;
         }
-        let text = std::str::from_utf8(line.strip_suffix(b"\n").unwrap_or(&line))
-            .map_err(|_| format!("line {} is not UTF-8 text", reader.lines() + 1))?;
-        let step = reader.push(text).map_err(|error| error.to_string())?;
-        each(&step, &line)?;
+    };
+    while let Some(step) = lines.next_step().map_err(failed)? {
+        each(&step, lines.line())?;
         if let Step::Manifest(last) = step {
             manifest = Some(last);
         }
     }
-    reader.finish().map_err(|error| error.to_string())?;
     manifest.ok_or_else(|| "the export has no manifest".to_owned())
 }
 

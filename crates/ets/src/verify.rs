@@ -4,14 +4,13 @@ use std::path::{Path, PathBuf};
 
 use ets_core::bundle::BUNDLE_LIMITS;
 use ets_core::event::Event;
-use ets_core::hash::from_hex;
-use ets_core::key::PublicKey;
 use ets_core::note::VerifierKey;
 use ets_core::tlog::TlogProof;
 use ets_core::trust::TrustFile;
 use ets_core::verify::{Check, Trust, Verdict, verify_text, verify_tlog_proof};
 use serde_json::json;
 
+use crate::keys::public_key;
 use crate::output::{self, printable};
 
 /// Verify proof bundles, stream bundles, event documents and tlog-proofs.
@@ -98,9 +97,7 @@ fn trust(arguments: &Arguments) -> Result<Trust, String> {
         return Ok(Trust::File(file));
     }
     let Some(hex) = &arguments.root_key else { return Ok(Trust::Nothing) };
-    let bytes = from_hex::<32>(hex).map_err(|error| format!("--root-key is {error}"))?;
-    let key = PublicKey::from_bytes(&bytes).map_err(|error| format!("--root-key is {error}"))?;
-    Ok(Trust::RootKey(key))
+    Ok(Trust::RootKey(public_key("--root-key", hex)?))
 }
 
 fn as_text(file: &Path, checks: &[Check], verdict: Verdict, colour: bool) -> String {

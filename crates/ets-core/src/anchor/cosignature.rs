@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use data_encoding::BASE64;
 
-use crate::hash::{sha256, to_hex};
+use crate::hash::{Digest, sha256, to_hex};
 use crate::key::{PublicKey, Signature};
 use crate::note::{Note, NoteError, NoteName};
 
@@ -47,6 +47,26 @@ impl WitnessKey {
             earliest = Some(earliest.map_or(time, |other| other.min(time)));
         }
         earliest.ok_or(NoteError::NotSigned)
+    }
+
+    /// `note` with this witness's cosignature out of `lines`, what it answered to the note,
+    /// and the time of it. Lines of other keys are left out (C2SP tlog-witness: the client
+    /// ignores them).
+    ///
+    /// # Errors
+    /// [`NoteError::Note`] if they are no signature lines, else as [`WitnessKey::verify`].
+    pub fn add_cosignature(&self, note: &Note, lines: &str) -> Result<(Note, u64), NoteError> {
+        let mut answered = note.with_lines(lines)?;
+        let before = note.signatures().count();
+        let mut place = 0;
+        let mut has_one = false;
+        answered.retain(|name, bytes| {
+            place += 1;
+            let is_ours = *name == self.name && bytes.starts_with(&self.hash());
+            place <= before && !is_ours || place > before && is_ours && !std::mem::replace(&mut has_one, true)
+        });
+        let time = self.verify(&answered)?;
+        Ok((answered, time))
     }
 
     /// The first four bytes of the key's hash, which signatures carry:
@@ -93,6 +113,14 @@ impl FromStr for WitnessKey {
         // Compares the key hash too.
         if parsed.to_string() == text { Ok(parsed) } else { Err(NoteError::Key) }
     }
+}
+
+/// The body of a request `add-checkpoint` (C2SP tlog-witness): `old_size` is how many
+/// leaves the witness knows, `proof` the consistency proof from there to the note's size;
+/// it is empty if the witness knows none, or as many as the note says.
+pub fn add_checkpoint_request(old_size: u64, proof: &[Digest], note: &Note) -> String {
+    let lines: String = proof.iter().map(|hash| BASE64.encode(hash.as_bytes()) + "\n").collect();
+    format!("old {old_size}\n{lines}\n{note}")
 }
 
 /// Whether at least `quorum` of `witnesses` cosigned `note`; the latest time of
@@ -189,6 +217,16 @@ mod tests {
         }
         let longer = [bytes.as_slice(), &[0]].concat();
         assert_eq!(witness.verify(&with(&longer)), Err(NoteError::Signature));
+    }
+
+    #[test]
+    fn a_request_is_spelled_as_the_specification_has_it() {
+        let (secret, witness) = key(1);
+        let note = note(&[line(&secret, &witness, 7, TEXT)]);
+        assert_eq!(add_checkpoint_request(0, &[], &note), format!("old 0\n\n{note}"));
+        let proof = [Digest([0; 32]), Digest([255; 32])];
+        let (zeros, ones) = ("A".repeat(43) + "=", "/".repeat(42) + "8=");
+        assert_eq!(add_checkpoint_request(14, &proof, &note), format!("old 14\n{zeros}\n{ones}\n\n{note}"));
     }
 
     #[test]

@@ -54,8 +54,17 @@ impl RawEvent<'_> {
         self.event().map_err(|flaw| self.finding(*flaw))
     }
 
-    fn event(&self) -> Result<Event, Box<Flaw>> {
-        let header = Header {
+    /// The header that the row holds, whatever its payload.
+    ///
+    /// # Errors
+    /// As [`RawEvent::parse`].
+    #[allow(clippy::result_large_err)]
+    pub fn parse_header(&self) -> Result<Header, Finding> {
+        self.header().map_err(|flaw| self.finding(*flaw))
+    }
+
+    fn header(&self) -> Result<Header, Box<Flaw>> {
+        Ok(Header {
             event_id: column("event_id", self.event_id, EventId::from_uuid, |id| id.to_string())?,
             domain: column("domain", self.domain, |text| text.parse().ok(), text)?,
             stream: column("stream", self.stream, |text| text.parse().ok(), text)?,
@@ -69,7 +78,11 @@ impl RawEvent<'_> {
             signature: column("signature", self.signature, |b| Signature::try_from(b).ok(), bytes)?,
             timestamp: column("timestamp", self.timestamp, Timestamp::from_unix_micros, |n| n.to_string())?,
             registry_version: column("registry_version", self.registry_version, counter, |n| n.to_string())?,
-        };
+        })
+    }
+
+    fn event(&self) -> Result<Event, Box<Flaw>> {
+        let header = self.header()?;
         let stored = self.payload.ok_or_else(|| missing("payload"))?;
         let payload = Payload::parse(stored, &Limits::CEILING).map_err(|error| {
             Box::new(Flaw::tampering("payload", format!("the stored payload has no canonical form: {error}")))

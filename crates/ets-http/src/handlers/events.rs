@@ -6,13 +6,14 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use ets_core::canonical::{Limits, Payload, parse_json, to_jcs};
+use ets_core::event::Event;
 use ets_core::hash::{from_hex, to_hex};
 use serde_json::{Map, Value, json};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::{BODY, Parameters, body, event_id, json, ok, passing, text};
-use crate::database::event;
+use crate::database::{event, header as header_of};
 use crate::event_columns;
 use crate::problem::Problem;
 use crate::router::Shared;
@@ -96,7 +97,7 @@ pub async fn append(
     let signed = Signed::of(body(bytes)?)?;
     const SQL: &str = concat!(
         "SELECT ",
-        event_columns!(),
+        event_columns!("NULL::text"),
         " FROM ets.append(($1::text)::jsonb, $2, $3, $4, $5, $6) AS event"
     );
     let rows = shared
@@ -113,7 +114,9 @@ pub async fn append(
             ],
         )
         .await?;
-    let appended = event(rows.first().ok_or_else(|| Problem::server("the database answered no event"))?)?;
+    let header = header_of(rows.first().ok_or_else(|| Problem::server("the database answered no event"))?)?;
+    // The payload is the one that was signed: what the ledger has it equals.
+    let appended = Event { header, payload: signed.payload };
     shared.metrics.appended(1);
     let mut response = json(StatusCode::CREATED, appended.document());
     let place = format!("/api/ledger/event/{}", appended.header.event_id);

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use ets_core::anchor::AnchorStatement;
 
-use super::service::{Failure, Outcome, Service, Source};
+use super::service::{Failure, Outcome, Service, Source, Verdict};
 
 /// A folder of statements.
 pub struct Folder {
@@ -118,13 +118,13 @@ impl Service for Folder {
         Ok(Outcome::Confirmed(Folder::relative(statement).into_bytes()))
     }
 
-    fn verify(&self, statement: &AnchorStatement, evidence: &[u8]) -> Result<String, String> {
+    fn verify(&self, statement: &AnchorStatement, evidence: &[u8]) -> Result<Verdict, String> {
         let relative = Folder::relative(statement);
         if evidence != relative.as_bytes() {
             return Err(format!("the evidence is not the name {relative}"));
         }
         let file = self.path.join(&relative);
         self.read(statement).map_err(|unlike| unlike.into_failure(&file).reason)?;
-        Ok(format!("{} holds the statement", file.display()))
+        Ok(Verdict::Holds(format!("{} holds the statement", file.display())))
     }
 }

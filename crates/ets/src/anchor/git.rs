@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use ets_core::anchor::AnchorStatement;
 
 use super::file::Folder;
-use super::service::{Failure, Outcome, Service, Source};
+use super::service::{Failure, Outcome, Service, Source, Verdict};
 
 /// How long git may take for one command; a push goes over a network.
 const TIME_OUT: Duration = Duration::from_secs(60);
@@ -95,10 +95,11 @@ impl Service for Repository {
         Ok(Outcome::Confirmed(commit.into_bytes()))
     }
 
-    fn verify(&self, statement: &AnchorStatement, evidence: &[u8]) -> Result<String, String> {
+    fn verify(&self, statement: &AnchorStatement, evidence: &[u8]) -> Result<Verdict, String> {
         let commit = std::str::from_utf8(evidence).map_err(|_| "the evidence is no commit id")?;
         self.holds(commit, statement)?;
-        Ok(format!("commit {commit} in {} holds the statement", self.folder.path().display()))
+        let folder = self.folder.path().display();
+        Ok(Verdict::Holds(format!("commit {commit} in {folder} holds the statement")))
     }
 }
 

@@ -26,12 +26,16 @@ pub fn settle(
     service: &str,
     came: Result<Came, Failure>,
 ) -> Result<(&'static str, Option<String>), String> {
+    let mut awaits = None;
     let (state, evidence, failure) = match came {
         Ok(Came::There) => return Ok(("confirmed", None)),
         // The record stays: it was confirmed then. That it is gone is for people.
         Ok(Came::Gone(problem)) => return Ok(("gone", Some(problem))),
         Ok(Came::Out(Outcome::Confirmed(evidence))) => ("confirmed", Some(evidence), None),
-        Ok(Came::Out(Outcome::Pending(evidence))) => ("pending", Some(evidence), None),
+        Ok(Came::Out(Outcome::Pending { evidence, awaits: text })) => {
+            awaits = Some(text);
+            ("pending", Some(evidence), None)
+        }
         Err(failure) => ("failed", None, Some(failure)),
     };
     let reason = failure.as_ref().map(|failure| failure.reason.as_str());
@@ -41,7 +45,7 @@ pub fn settle(
     client
         .query_one(sql, &[&checkpoint, &service, &state, &statement.to_jcs(), &evidence, &reason, &retry])
         .map_err(|error| format!("cannot record what came of {service}: {}", database::message(&error)))?;
-    Ok((state, failure.map(|failure| failure.reason)))
+    Ok((state, failure.map(|failure| failure.reason).or(awaits)))
 }
 
 /// What `ets.anchor` has of a checkpoint and a service.
@@ -92,6 +96,17 @@ impl Source for Database<'_> {
             .map(hash)
             .collect::<Result<_, _>>()
             .map_err(|_| Failure::passing("a step of the consistency proof is no hash"))
+    }
+
+    fn root_at(&mut self, domain: &DomainName, size: u64) -> Result<Option<Digest>, Failure> {
+        let Ok(size) = i64::try_from(size) else { return Ok(None) };
+        let sql = "SELECT root.root_hash FROM ets.domain_root AS root
+                    WHERE root.domain = $1 AND root.tree_size = $2 ORDER BY root.checkpoint_id LIMIT 1";
+        let row = self.client.query_opt(sql, &[&domain.as_str(), &size]);
+        let row = row.map_err(|error| Failure::passing(database::message(&error)))?;
+        row.map(|row| Digest::try_from(row.get::<_, &[u8]>(0)))
+            .transpose()
+            .map_err(|_| Failure::lasting(format!("the root of domain {domain} at {size} is no hash")))
     }
 }
 
@@ -164,7 +179,8 @@ pub fn confirmed(client: &mut Client) -> Result<Vec<Recorded>, String> {
     Ok(recorded.collect())
 }
 
-/// The checkpoints before the `last` of which this service still owes the proof.
+/// The checkpoints before the `last` of which this service still owes the proof; those
+/// that were asked for longest ago come first.
 ///
 /// # Errors
 /// What the server said.
@@ -174,7 +190,7 @@ pub fn owed(client: &mut Client, service: &str, last: u64) -> Result<Vec<i64>, S
     let sql = "SELECT anchor.checkpoint_id FROM ets.anchor AS anchor
                 WHERE anchor.service = $1 AND anchor.checkpoint_id < $2
                   AND (anchor.state = 'pending' OR anchor.state = 'failed' AND anchor.evidence IS NOT NULL AND anchor.next_attempt IS NOT NULL)
-                ORDER BY anchor.checkpoint_id";
+                ORDER BY anchor.next_attempt, anchor.checkpoint_id";
     let rows = client.query(sql, &[&service, &last]).map_err(|error| database::message(&error))?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }

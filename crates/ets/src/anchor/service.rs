@@ -9,8 +9,22 @@ use ets_core::name::DomainName;
 pub enum Outcome {
     /// Published, and the evidence verified.
     Confirmed(Vec<u8>),
-    /// Published; what came back is not a proof yet, and the next attempt gets it.
-    Pending(Vec<u8>),
+    /// Published; what came back is not a proof yet, and a later attempt gets it.
+    Pending {
+        /// What the next attempt goes on from.
+        evidence: Vec<u8>,
+        /// What is waited for, in one line.
+        awaits: String,
+    },
+}
+
+/// What kept evidence proves, each in one line.
+#[derive(Debug)]
+pub enum Verdict {
+    /// This.
+    Holds(String),
+    /// Nothing is wrong with it, but something that it needs is not here.
+    Unknown(String),
 }
 
 /// Why a publication failed; `retry` says whether trying again can help.
@@ -41,6 +55,8 @@ pub trait Source {
     fn checkpoint_note(&mut self, domain: &DomainName) -> Result<String, Failure>;
     /// The consistency proof between two sizes of a domain's tree (RFC 6962 section 2.1.2), not verified.
     fn consistency_proof(&mut self, domain: &DomainName, from: u64, to: u64) -> Result<Vec<Digest>, Failure>;
+    /// The root of a domain's tree at a size with which it was sealed; none if it never was.
+    fn root_at(&mut self, domain: &DomainName, size: u64) -> Result<Option<Digest>, Failure>;
 }
 
 /// Where checkpoints are published.
@@ -55,6 +71,13 @@ pub trait Service {
         earlier: Option<&[u8]>,
         source: &mut dyn Source,
     ) -> Result<Outcome, Failure>;
-    /// Verifies kept evidence without the network: what it proves, one line, or why not.
-    fn verify(&self, statement: &AnchorStatement, evidence: &[u8]) -> Result<String, String>;
+    /// Whether the proof of an earlier checkpoint can still come, once there is a later one.
+    fn proves_later(&self) -> bool {
+        true
+    }
+    /// Verifies kept evidence without the network.
+    ///
+    /// # Errors
+    /// It does not prove what it should, in one line.
+    fn verify(&self, statement: &AnchorStatement, evidence: &[u8]) -> Result<Verdict, String>;
 }

@@ -1,17 +1,16 @@
 //! An export as what is audited: a file of lines, read whole once and then by event.
 //!
-//! The first reading takes each line through [`ExportReader`], which holds every
+//! The first reading takes each line through [`ExportLines`], which holds every
 //! header against its leaf and every checkpoint against its roots; the rest is
 //! what an audit does with a server's rows.
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use ets_core::event::{Event, EventId};
-use ets_core::export::{ExportHeader, ExportReader, Manifest, SealedCheckpoint, Step};
+use ets_core::export::{ExportHeader, Manifest, SealedCheckpoint, Step};
 use ets_core::hash::SPECIFICATION_VERSION;
 use ets_core::merkle::{Frontier, Tile};
 use ets_core::name::{DomainName, REGISTRY, StreamName};
@@ -21,9 +20,7 @@ use ets_core::verify::{CheckpointRow, Finding, FindingClass, RootRow, SealedRoot
 
 use super::copy::Row;
 use super::source::{EachCheckpoint, EachRow, SealPosition, Source, Tables};
-
-/// The longest line that is read, in bytes: an event document is far below.
-const MAX_LINE: u64 = 256 << 20;
+use crate::lines::{Broken, ExportLines};
 
 /// An export that was read once.
 pub struct Export {
@@ -86,30 +83,19 @@ impl Export {
         if !file.metadata().map_err(failed)?.is_file() {
             return Err(format!("{} is no file: it is read more than once", path.display()));
         }
-        let mut lines = BufReader::with_capacity(1 << 20, file.try_clone().map_err(failed)?);
-        let mut reader = ExportReader::new();
+        let mut lines = ExportLines::new(file.try_clone().map_err(failed)?);
         let mut reading = Reading::default();
-        let (mut offset, mut line) = (0, Vec::new());
+        let mut offset = 0;
         let broken = loop {
-            line.clear();
-            let length = std::io::Read::take(&mut lines, MAX_LINE)
-                .read_until(b'\n', &mut line)
-                .map_err(failed)? as u64;
-            if length == 0 {
-                break reader.finish().err().map(|error| error.to_string());
+            match lines.next_step() {
+                Ok(Some(step)) => reading.take(step, offset, lines.line())?,
+                Ok(None) => break None,
+                Err(Broken::Line(problem)) => break Some(problem),
+                Err(Broken::Input(error)) => return Err(failed(error)),
             }
-            let text = line.strip_suffix(b"\n").unwrap_or(&line);
-            let step = match std::str::from_utf8(text) {
-                Ok(text) => reader.push(text).map_err(|error| error.to_string()),
-                Err(_) => Err(format!("line {}: it is not UTF-8 text", reader.lines() + 1)),
-            };
-            match step {
-                Ok(step) => reading.take(step, offset, text.len())?,
-                Err(problem) => break Some(problem),
-            }
-            offset += length;
+            offset += lines.line().len() as u64;
         };
-        let header = reader.header().cloned();
+        let header = lines.header().cloned();
         let Some(header) = header else {
             let why = broken.unwrap_or_default();
             return Err(format!("{} is no export of a ledger: {why}", path.display()));
@@ -168,9 +154,9 @@ impl Export {
         Event::parse(&text).map_err(|error| again(&error))
     }
 
-    fn events(&self, is_wanted: impl Fn(bool) -> bool, each: EachRow) -> Result<(), String> {
+    fn events(&self, of_registry: bool, each: EachRow) -> Result<(), String> {
         let registry = self.domains.get(REGISTRY).map(|domain| domain.number);
-        for entry in self.entries.iter().filter(|entry| is_wanted(Some(entry.domain) == registry)) {
+        for entry in self.entries.iter().filter(|entry| (Some(entry.domain) == registry) == of_registry) {
             let event = self.document(entry.offset, entry.length)?;
             let leaf_index = entry.leaf_index.and_then(|index| i64::try_from(index).ok());
             each(Row::of_event(&event, true, leaf_index, None))?;
@@ -190,7 +176,8 @@ struct Reading {
 }
 
 impl Reading {
-    fn take(&mut self, step: Step, offset: u64, length: usize) -> Result<(), String> {
+    /// Takes note of what stands at `offset`, with its line feed.
+    fn take(&mut self, step: Step, offset: u64, line: &[u8]) -> Result<(), String> {
         match step {
             Step::Header(_) | Step::Leaves => {}
             Step::Checkpoint(checkpoint) => self.checkpoints.push(checkpoint),
@@ -198,7 +185,7 @@ impl Reading {
             Step::Event(event, leaf_index) => {
                 let header = event.header;
                 let many = |_| "the export has more than 4 billion streams, or a line as long".to_owned();
-                let length = u32::try_from(length).map_err(many)?;
+                let length = u32::try_from(line.strip_suffix(b"\n").unwrap_or(line).len()).map_err(many)?;
                 let (next_stream, next_domain) = (
                     u32::try_from(self.streams.len()).map_err(many)?,
                     u32::try_from(self.domains.len()).map_err(many)?,
@@ -259,11 +246,11 @@ impl Reading {
 
 impl Source for Export {
     fn registry(&self, each: EachRow) -> Result<(), String> {
-        self.events(|is_registry| is_registry, each)
+        self.events(true, each)
     }
 
     fn others(&self, each: EachRow) -> Result<(), String> {
-        self.events(|is_registry| !is_registry, each)
+        self.events(false, each)
     }
 
     fn leaves(&self, domain: &str, (from, to): (i64, i64), each: EachRow) -> Result<(), String> {

@@ -7,7 +7,6 @@ use ets_core::hash::Digest;
 use ets_core::key::KeyId;
 use ets_core::name::DomainName;
 use ets_core::registry::Registry;
-use ets_core::time::Timestamp;
 use ets_core::verify::{CheckpointRow, CheckpointsVerifier, VerifiedRegistry};
 
 use super::super::source::Source;

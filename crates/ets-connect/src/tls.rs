@@ -3,16 +3,16 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use postgres::config::{Config, Host};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use tokio_postgres::config::{Config, Host};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::connection_string::{SslMode, TlsParameters};
+use crate::parameters::{SslMode, TlsParameters};
 
 /// How the driver shall connect: none without TLS. A socket in a file has none, as with libpq.
 ///
@@ -20,7 +20,7 @@ use crate::connection_string::{SslMode, TlsParameters};
 /// A message for the user: a file cannot be read or holds no certificate, or the mode
 /// needs one that is not named.
 pub fn connector(config: &mut Config, tls: &TlsParameters) -> Result<Option<MakeRustlsConnect>, String> {
-    use postgres::config::SslMode as Driver;
+    use tokio_postgres::config::SslMode as Driver;
     let mode = tls.mode.unwrap_or_default();
     let is_local = config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)));
     if is_local || mode == SslMode::Disable {
@@ -33,7 +33,7 @@ pub fn connector(config: &mut Config, tls: &TlsParameters) -> Result<Option<Make
         (SslMode::VerifyCa | SslMode::VerifyFull, None) => {
             return Err("sslmode verify-ca and verify-full need sslrootcert, a file of certificates".into());
         }
-        (_, None) => Arc::new(Unverified { provider: provider.clone() }),
+        (_, None) => Arc::new(Lenient { provider: provider.clone(), root: None }),
         (mode, Some(file)) => {
             let verifier = WebPkiServerVerifier::builder_with_provider(roots(file)?, provider.clone())
                 .build()
@@ -41,7 +41,7 @@ pub fn connector(config: &mut Config, tls: &TlsParameters) -> Result<Option<Make
             match mode {
                 SslMode::VerifyFull => verifier,
                 // With a root certificate libpq verifies it, though not the name.
-                _ => Arc::new(AnyName { verifier }),
+                _ => Arc::new(Lenient { provider: provider.clone(), root: Some(verifier) }),
             }
         }
     };
@@ -81,22 +81,32 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     if certificates.is_empty() { Err(failed(&"there is none")) } else { Ok(certificates) }
 }
 
-/// Whatever certificate the server has: protects from who listens, not from who stands between.
+/// Less than the whole of a certificate: one of the root's for whatever name, or any at
+/// all. That protects from who listens, not from who stands between.
 #[derive(Debug)]
-struct Unverified {
+struct Lenient {
     provider: Arc<CryptoProvider>,
+    /// None: nobody vouches for the certificate.
+    root: Option<Arc<WebPkiServerVerifier>>,
 }
 
-impl ServerCertVerifier for Unverified {
+impl ServerCertVerifier for Lenient {
     fn verify_server_cert(
         &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
+        let Some(root) = &self.root else { return Ok(ServerCertVerified::assertion()) };
+        // The name is looked at last, when all else was found right.
+        match root.verify_server_cert(certificate, intermediates, name, ocsp, now) {
+            Err(Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Ok(ServerCertVerified::assertion()),
+            answer => answer,
+        }
     }
 
     fn verify_tls12_signature(
@@ -119,52 +129,5 @@ impl ServerCertVerifier for Unverified {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// A certificate of the root's, for whatever name.
-#[derive(Debug)]
-struct AnyName {
-    verifier: Arc<WebPkiServerVerifier>,
-}
-
-impl ServerCertVerifier for AnyName {
-    fn verify_server_cert(
-        &self,
-        certificate: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        // The name is looked at last, when all else was found right.
-        match self.verifier.verify_server_cert(certificate, intermediates, name, ocsp, now) {
-            Err(Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
-            answer => answer,
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.verifier.verify_tls12_signature(message, certificate, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.verifier.verify_tls13_signature(message, certificate, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.verifier.supported_verify_schemes()
     }
 }
