@@ -507,6 +507,6 @@ impl Drop for Owner {
     }
 }
 
-unsafe extern "C-unwind" {
+crate::server_functions! {
     fn tuplestore_tuple_count(store: *mut pg_sys::Tuplestorestate) -> i64;
 }
