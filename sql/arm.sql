@@ -190,7 +190,9 @@ CREATE OR REPLACE VIEW ets.status AS
       JOIN pg_catalog.pg_namespace AS namespace ON namespace.oid = class.relnamespace
      WHERE namespace.nspname = 'ets' AND trigger.tgenabled = 'A'
      UNION ALL
-    SELECT 'event trigger' AS kind, evtname::text AS name FROM pg_catalog.pg_event_trigger WHERE evtenabled = 'A'
+    -- From PostgreSQL 17 a setting can silence all event triggers.
+    SELECT 'event trigger' AS kind, evtname::text AS name FROM pg_catalog.pg_event_trigger
+     WHERE evtenabled = 'A' AND coalesce(pg_catalog.current_setting('event_triggers', true), 'on') = 'on'
   ), guards AS (
     SELECT pg_catalog.count(*) AS expected, pg_catalog.count(armed.name) AS armed,
            pg_catalog.string_agg(pg_catalog.concat(expected.kind, ' ', expected.name), ', ')
@@ -250,7 +252,8 @@ CREATE OR REPLACE VIEW ets.status AS
    UNION ALL
   SELECT 'guards', CASE WHEN armed = expected THEN 'ok' ELSE 'failed' END,
          pg_catalog.concat(armed, ' of ', expected, ' armed'),
-         'not armed: ' || missing || '; SELECT ets.arm()'
+         'not armed: ' || missing || CASE pg_catalog.current_setting('event_triggers', true)
+           WHEN 'off' THEN '; set event_triggers = on, then SELECT ets.arm()' ELSE '; SELECT ets.arm()' END
     FROM guards
    UNION ALL
   SELECT 'seal',
@@ -279,12 +282,14 @@ CREATE OR REPLACE VIEW ets.status AS
               WHEN subscription.refusals > 0 AND receiver.promoted_at IS NULL
               THEN 'SELECT * FROM ets.open_findings and the server''s log say what was refused' END
     FROM ets.receiver CROSS JOIN (
-      SELECT pg_catalog.count(*) AS subscriptions, pg_catalog.count(work.pid) AS working,
+      SELECT pg_catalog.count(*) AS subscriptions, pg_catalog.count(work.subid) AS working,
              coalesce(pg_catalog.sum(stats.apply_error_count + stats.sync_error_count), 0) AS refusals
         FROM pg_catalog.pg_subscription AS each
         JOIN pg_catalog.pg_database AS database
           ON database.oid = each.subdbid AND database.datname = pg_catalog.current_database()
-        LEFT JOIN pg_catalog.pg_stat_subscription AS work ON work.subid = each.oid AND work.relid IS NULL
+        -- From PostgreSQL 16 one may have several workers.
+        LEFT JOIN (SELECT DISTINCT subid FROM pg_catalog.pg_stat_subscription WHERE relid IS NULL AND pid IS NOT NULL) AS work
+          ON work.subid = each.oid
         LEFT JOIN pg_catalog.pg_stat_subscription_stats AS stats ON stats.subid = each.oid
     ) AS subscription
    UNION ALL

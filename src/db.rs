@@ -508,9 +508,7 @@ impl Row {
     }
 }
 
-// Declared here, not taken from pgrx: its versions catch errors on their own and
-// lose the SQLSTATEs of class ET.
-unsafe extern "C-unwind" {
+crate::server_functions! {
     fn SPI_connect() -> c_int;
     fn SPI_finish() -> c_int;
     fn SPI_prepare(sql: *const c_char, count: c_int, types: *mut Oid) -> pg_sys::SPIPlanPtr;

@@ -7,8 +7,9 @@
 //! armed at the start must be armed at the end.
 //!
 //! A command that touches nothing of the ledger costs a look at one name. Past
-//! this lies what event triggers do not see: ALTER and DROP EVENT TRIGGER,
-//! changes of the catalog, bytes on disk. Those are verification's to find.
+//! this lies what event triggers do not see: ALTER and DROP EVENT TRIGGER, the
+//! setting event_triggers (PostgreSQL 17), changes of the catalog, bytes on disk.
+//! Those are verification's to find.
 
 mod extension;
 

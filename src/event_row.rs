@@ -115,8 +115,7 @@ unsafe fn insert(relation: pg_sys::Relation, values: &mut [Datum; column::COUNT]
     }
 }
 
-// Declared here for the same reason as SPI's in db.rs.
-unsafe extern "C-unwind" {
+crate::server_functions! {
     fn table_open(relation: Oid, lock: i32) -> pg_sys::Relation;
     fn table_close(relation: pg_sys::Relation, lock: i32);
     fn PreventCommandIfReadOnly(command: *const c_char);

@@ -166,7 +166,11 @@ unsafe fn find(table: Oid, lock: i32, key: [Option<Datum>; 2], found: &mut Found
         if !found.has_layout {
             return;
         }
-        found.index = RelationGetPrimaryKeyIndex(relation);
+        found.index = RelationGetPrimaryKeyIndex(
+            relation,
+            #[cfg(feature = "pg18")]
+            false,
+        );
         let indexes = RelationGetIndexList(relation);
         found.only_key_is_indexed = found.index != Oid::INVALID
             && !indexes.is_null()
@@ -230,6 +234,9 @@ unsafe fn replace(found: &Found, row: &mut HeadRow) -> Option<(u32, u16)> {
             true,
             &mut failure,
             &mut mode,
+            // Which indexes need an entry: asked of the new row itself, below.
+            #[cfg(not(feature = "pg15"))]
+            &mut std::mem::zeroed(),
         );
         if result != pg_sys::TM_Result::TM_Ok {
             return None;
@@ -271,13 +278,15 @@ unsafe fn close(found: &Found, lock: i32) {
     }
 }
 
-// Declared here for the same reason as SPI's in db.rs.
-unsafe extern "C-unwind" {
+crate::server_functions! {
     fn table_open(relation: Oid, lock: i32) -> pg_sys::Relation;
     fn table_close(relation: pg_sys::Relation, lock: i32);
     fn index_open(relation: Oid, lock: i32) -> pg_sys::Relation;
     fn index_close(relation: pg_sys::Relation, lock: i32);
+    #[cfg(not(feature = "pg18"))]
     fn RelationGetPrimaryKeyIndex(relation: pg_sys::Relation) -> Oid;
+    #[cfg(feature = "pg18")]
+    fn RelationGetPrimaryKeyIndex(relation: pg_sys::Relation, deferrable_too: bool) -> Oid;
     fn RelationGetIndexList(relation: pg_sys::Relation) -> *mut pg_sys::List;
     fn GetHeapamTableAmRoutine() -> *const pg_sys::TableAmRoutine;
     fn ScanKeyEntryInitialize(
@@ -300,11 +309,19 @@ unsafe extern "C-unwind" {
     ) -> pg_sys::SysScanDesc;
     fn systable_getnext(scan: pg_sys::SysScanDesc) -> pg_sys::HeapTuple;
     fn systable_endscan(scan: pg_sys::SysScanDesc);
+    #[cfg(any(feature = "pg15", feature = "pg16"))]
     fn heap_form_tuple(
         descriptor: pg_sys::TupleDesc,
         values: *mut Datum,
         nulls: *mut bool,
     ) -> pg_sys::HeapTuple;
+    #[cfg(not(any(feature = "pg15", feature = "pg16")))]
+    fn heap_form_tuple(
+        descriptor: pg_sys::TupleDesc,
+        values: *const Datum,
+        nulls: *const bool,
+    ) -> pg_sys::HeapTuple;
+    #[cfg(feature = "pg15")]
     fn heap_update(
         relation: pg_sys::Relation,
         old: *mut pg_sys::ItemPointerData,
@@ -314,6 +331,18 @@ unsafe extern "C-unwind" {
         wait: bool,
         failure: *mut pg_sys::TM_FailureData,
         mode: *mut pg_sys::LockTupleMode::Type,
+    ) -> pg_sys::TM_Result::Type;
+    #[cfg(not(feature = "pg15"))]
+    fn heap_update(
+        relation: pg_sys::Relation,
+        old: *mut pg_sys::ItemPointerData,
+        tuple: pg_sys::HeapTuple,
+        command: pg_sys::CommandId,
+        crosscheck: pg_sys::Snapshot,
+        wait: bool,
+        failure: *mut pg_sys::TM_FailureData,
+        mode: *mut pg_sys::LockTupleMode::Type,
+        indexes: *mut pg_sys::TU_UpdateIndexes::Type,
     ) -> pg_sys::TM_Result::Type;
     fn index_insert(
         index: pg_sys::Relation,

@@ -35,6 +35,7 @@ mod rows;
 mod rule_function;
 mod runs;
 mod seal;
+mod server_functions;
 mod threads;
 mod transaction;
 mod triggers;

@@ -87,8 +87,7 @@ fn set_search_path() -> Result<()> {
     })
 }
 
-// Declared here for the same reason as SPI's in db.rs.
-unsafe extern "C-unwind" {
+crate::server_functions! {
     fn AtEOXact_GUC(is_commit: bool, level: std::ffi::c_int);
     fn set_config_option(
         name: *const std::ffi::c_char,

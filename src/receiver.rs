@@ -177,7 +177,7 @@ pub fn begin(first_hash: &Digest, domain: Option<&DomainName>) -> Result<()> {
     Ok(())
 }
 
-unsafe extern "C-unwind" {
-    /// `replication/logicalworker.h`
+crate::server_functions! {
+    // replication/logicalworker.h
     fn IsLogicalWorker() -> bool;
 }

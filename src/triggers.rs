@@ -493,6 +493,6 @@ impl Trigger {
     }
 }
 
-unsafe extern "C-unwind" {
+crate::server_functions! {
     fn tuplestore_tuple_count(store: *mut pg_sys::Tuplestorestate) -> i64;
 }

@@ -2,7 +2,7 @@
 //! ledger in it: nothing but drop the whole. And rows that come back changed from
 //! somebody else's trigger.
 
-use ets_tests::{Appended, Ledger, SCHEMA, append, error_of, order, refused};
+use ets_tests::{Appended, Cluster, Ledger, SCHEMA, append, error_of, order, refused};
 use postgres::Client;
 
 /// Gives the ledger's database to a new role; its name, and a session of it.
@@ -148,7 +148,7 @@ fn settings_of_the_database_change_no_byte() {
         "enable_indexscan = off",
         "enable_sort = off",
         "enable_hashagg = off",
-        "force_parallel_mode = on",
+        if Cluster::major() < 16 { "force_parallel_mode = on" } else { "debug_parallel_query = on" },
         "jit_above_cost = 0",
         "work_mem = '64kB'",
         "plan_cache_mode = 'force_generic_plan'",

@@ -23,6 +23,7 @@ mod hostile;
 mod http;
 mod json_schema_suite;
 mod key_file;
+mod majors;
 mod opentimestamps;
 mod privileges;
 mod program;

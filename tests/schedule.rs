@@ -101,7 +101,8 @@ fn without_pg_cron_the_error_says_what_to_do() {
     let error = error_of(client.query("SELECT ets.schedule()", &[]));
     assert_eq!(error.code().code(), "55000");
     let hint = error.hint().expect("a hint");
-    for word in ["postgresql-15-cron", "shared_preload_libraries", "OnCalendar", "ets.run_verification"] {
+    let package = format!("postgresql-{}-cron", Cluster::major());
+    for word in [&package, "shared_preload_libraries", "OnCalendar", "ets.run_verification"] {
         assert!(hint.contains(word), "{word}: {hint}");
     }
 }

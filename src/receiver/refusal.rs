@@ -39,7 +39,7 @@ pub fn remember(error: &Error, table: &str, header: Option<&Header>) {
     }));
     if !IS_REGISTERED.replace(true) {
         // SAFETY: the callback is a function of this library, which stays loaded.
-        unsafe { before_shmem_exit(write_down, pg_sys::Datum::null()) }
+        unsafe { before_shmem_exit(Some(write_down), pg_sys::Datum::null()) }
     }
 }
 
@@ -74,10 +74,10 @@ fn record(finding: &Finding) -> Result<()> {
     runs::record_refusal(finding)
 }
 
-unsafe extern "C-unwind" {
-    /// `storage/ipc.h`
+crate::server_functions! {
+    // storage/ipc.h
     fn before_shmem_exit(
-        function: unsafe extern "C-unwind" fn(c_int, pg_sys::Datum),
+        function: pg_sys::pg_on_exit_callback,
         argument: pg_sys::Datum,
     );
 }

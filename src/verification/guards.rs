@@ -142,6 +142,15 @@ fn event_triggers(findings: &mut Findings) -> Result<()> {
         };
         findings.add(guard("event_trigger", format!("the event trigger {name} {problem}; {REARM}")));
     }
+    // From PostgreSQL 17 a setting can silence them all.
+    let setting =
+        db::first(View::Query, "SELECT pg_catalog.current_setting('event_triggers', true)", &[], |row| {
+            Ok(row.text(1))
+        })?;
+    if setting.flatten().as_deref() == Some("off") {
+        let detail = "the setting event_triggers is off, so DDL is not judged: set it to on";
+        findings.add(guard("event_trigger", detail.to_owned()));
+    }
     Ok(())
 }
 

@@ -43,6 +43,18 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// The major version of every server here.
+    pub fn major() -> u32 {
+        static MAJOR: OnceLock<u32> = OnceLock::new();
+        *MAJOR.get_or_init(|| {
+            let output =
+                Command::new(installation("PG_CONFIG")).arg("--version").output().expect("pg_config runs");
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            let number = text.strip_prefix("PostgreSQL ").and_then(|text| text.split(['.', ' ']).next());
+            number.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("pg_config says {text}"))
+        })
+    }
+
     /// The server that most tests share, each with a database of its own. It
     /// does not wait for the disk: what it acknowledges need not survive.
     pub fn shared() -> &'static Cluster {
