@@ -62,9 +62,6 @@ impl Multiples {
         let mut bytes = [0; 40];
         bytes[..32].copy_from_slice(scalar.as_bytes());
         let mut carry = 0;
-        // What is to be added is copied together first: in a large table, most of it comes
-        // from far away, and so it comes at the same time.
-        let mut terms = Vec::with_capacity(self.points.len() / largest);
         for (digit, multiples) in self.points.chunks_exact(largest).enumerate() {
             let first_bit = digit * self.width;
             let mut word = [0; 8];
@@ -75,17 +72,10 @@ impl Multiples {
             carry = usize::from(value > largest);
             if carry == 0 {
                 if value > 0 {
-                    terms.push((multiples[value - 1], false));
+                    sum += &multiples[value - 1];
                 }
             } else if value < 2 * largest {
-                terms.push((multiples[2 * largest - value - 1], true));
-            }
-        }
-        for (term, is_negative) in &terms {
-            if *is_negative {
-                sum -= term;
-            } else {
-                sum += term;
+                sum -= &multiples[2 * largest - value - 1];
             }
         }
         sum
