@@ -3,8 +3,10 @@
 # See `make help`.
 
 PG_CONFIG ?= pg_config
+PG ?= 15
+export PG
 
-.PHONY: help setup demo serve test bench install installcheck clean
+.PHONY: help setup demo serve test test-short test-all test-upgrade bench install installcheck clean
 .DEFAULT_GOAL := help
 
 help:
@@ -12,6 +14,10 @@ help:
 	@echo '                              (KEEP=1: leave its server running)'
 	@echo 'make serve                    the same, served over HTTP with its explorer (PORT=8080)'
 	@echo 'make test                     format, lints, all tests, golden SQL tests, demo'
+	@echo '                              (PG=16, 17 or 18: on that major version; default 15)'
+	@echo 'make test-short               what another major version could break soonest'
+	@echo 'make test-all                 make test on 15, 16, 17 and 18, then test-upgrade'
+	@echo 'make test-upgrade             pg_upgrade of a live ledger from 16 to 18, verified'
 	@echo 'make bench                    measure appends, write bench/RESULTS.md'
 	@echo 'make install PG_CONFIG=…      build and install the extension into that PostgreSQL'
 	@echo 'make installcheck             golden SQL tests against an installed server (PGHOST, PGPORT, PGUSER)'
@@ -32,6 +38,16 @@ serve: setup
 
 test: setup
 	@scripts/test
+
+test-short: setup
+	@scripts/test short
+
+test-all:
+	@for major in 15 16 17 18; do $(MAKE) --no-print-directory test PG=$$major || exit 1; done
+	@$(MAKE) --no-print-directory test-upgrade
+
+test-upgrade:
+	@scripts/test-upgrade
 
 bench: setup
 	@scripts/private-pg bench/run

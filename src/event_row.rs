@@ -146,10 +146,17 @@ crate::server_functions! {
         state: *mut pg_sys::EState,
         slot: *mut pg_sys::TupleTableSlot,
     );
+    #[cfg(any(feature = "pg15", feature = "pg16"))]
     fn heap_form_tuple(
         descriptor: pg_sys::TupleDesc,
         values: *mut Datum,
         nulls: *mut bool,
+    ) -> pg_sys::HeapTuple;
+    #[cfg(not(any(feature = "pg15", feature = "pg16")))]
+    fn heap_form_tuple(
+        descriptor: pg_sys::TupleDesc,
+        values: *const Datum,
+        nulls: *const bool,
     ) -> pg_sys::HeapTuple;
     fn CommandCounterIncrement();
 }

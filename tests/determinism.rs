@@ -125,7 +125,8 @@ fn states_do_not_depend_on_settings_threads_locale_or_machine() {
 
     // Another locale: here strings compare by bytes, there by the rules of a language,
     // or, where the server was built without ICU, have upper and lower case alone.
-    let has_icu: bool = ledger.one("SELECT EXISTS (SELECT FROM pg_collation WHERE collprovider = 'i')", &[]);
+    let has_icu: bool =
+        ledger.one("SELECT EXISTS (SELECT FROM pg_collation WHERE collname = 'und-x-icu')", &[]);
     let locale = match has_icu {
         true => "LOCALE_PROVIDER icu ICU_LOCALE 'lt-LT' LOCALE 'C.UTF-8' ENCODING 'UTF8'",
         false => "LOCALE 'C.UTF-8' ENCODING 'UTF8'",

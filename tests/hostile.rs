@@ -148,7 +148,7 @@ fn settings_of_the_database_change_no_byte() {
         "enable_indexscan = off",
         "enable_sort = off",
         "enable_hashagg = off",
-        if Cluster::major() < 16 { "force_parallel_mode = on" } else { "debug_parallel_query = on" },
+        &format!("{} = on", Cluster::parallel_setting()),
         "jit_above_cost = 0",
         "work_mem = '64kB'",
         "plan_cache_mode = 'force_generic_plan'",

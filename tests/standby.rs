@@ -82,10 +82,11 @@ fn a_standby_reads_and_verifies_and_goes_on_after_promotion() {
     let standby = primary.standby("standby", &["fsync=off"]);
     let mut reader = standby.connect("ledger");
     caught_up(&mut client, &mut reader);
-    let settings = [
-        "SELECT 1",
-        "SET force_parallel_mode = on; SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0",
-    ];
+    let parallel = format!(
+        "SET {} = on; SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0",
+        Cluster::parallel_setting()
+    );
+    let settings = ["SELECT 1", &parallel];
     for setting in settings {
         reader.batch_execute(setting).expect("set");
         client.batch_execute(setting).expect("set");
@@ -114,7 +115,7 @@ fn a_standby_reads_and_verifies_and_goes_on_after_promotion() {
     assert!(!standby.log().contains("cannot assign TransactionIds"));
 
     // What was changed on the primary is found on the standby.
-    client.batch_execute("RESET force_parallel_mode").expect("reset");
+    client.batch_execute(&format!("RESET {}", Cluster::parallel_setting())).expect("reset");
     tamper(
         &mut client,
         &format!(

@@ -55,6 +55,11 @@ impl Cluster {
         })
     }
 
+    /// The setting that forces parallel plans, which 16 gave another name.
+    pub fn parallel_setting() -> &'static str {
+        if Cluster::major() < 16 { "force_parallel_mode" } else { "debug_parallel_query" }
+    }
+
     /// The server that most tests share, each with a database of its own. It
     /// does not wait for the disk: what it acknowledges need not survive.
     pub fn shared() -> &'static Cluster {
@@ -79,8 +84,11 @@ impl Cluster {
     /// As [`Cluster::start`], without anything of the extension in it.
     pub fn bare(name: &str, settings: &[&str]) -> Cluster {
         let cluster = Cluster::in_new_folder(name, settings);
+        // What somebody with access to the disk changes has the right checksum.
+        let checksums: &[&str] = if Cluster::major() < 18 { &[] } else { &["--no-data-checksums"] };
         let initdb = server_program("initdb")
             .args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"])
+            .args(checksums)
             .arg("--pgdata")
             .arg(cluster.data())
             .output()
