@@ -84,7 +84,8 @@ impl IntoResponse for Problem {
             401 if self.sqlstate.is_empty() => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            405 => {
+            // Of a path that does not take the method, the router knows which it takes.
+            405 if !self.sqlstate.is_empty() => {
                 headers.insert(header::ALLOW, HeaderValue::from_static("GET, POST"));
             }
             _ => {}
