@@ -6,7 +6,7 @@ PG_CONFIG ?= pg_config
 PG ?= 15
 export PG
 
-.PHONY: help setup demo serve test test-short test-all test-upgrade bench install installcheck clean
+.PHONY: help setup demo serve test test-short test-all test-upgrade torture bench install installcheck clean
 .DEFAULT_GOAL := help
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo 'make test-short               what another major version could break soonest'
 	@echo 'make test-all                 make test on 15, 16, 17 and 18, then test-upgrade'
 	@echo 'make test-upgrade             pg_upgrade of a live ledger from 16 to 18, verified'
+	@echo 'make torture                  kill -9 under load, ROUNDS=200 times, from a SEED'
 	@echo 'make bench                    measure appends, write bench/RESULTS.md'
 	@echo 'make install PG_CONFIG=…      build and install the extension into that PostgreSQL'
 	@echo 'make installcheck             golden SQL tests against an installed server (PGHOST, PGPORT, PGUSER)'
@@ -48,6 +49,9 @@ test-all:
 
 test-upgrade:
 	@scripts/test-upgrade
+
+torture: setup
+	@scripts/torture
 
 bench: setup
 	@scripts/private-pg bench/run

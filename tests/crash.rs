@@ -1,59 +1,201 @@
-//! A kill -9 at any moment loses nothing that was acknowledged.
+//! A kill -9 at any moment loses nothing that was acknowledged, and leaves nothing half.
+//!
+//! `make torture` is the same with more rounds: ETS_TORTURE_ROUNDS and ETS_TORTURE_SEED.
 
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::process::Command;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use ets_tests::{Cluster, Ledger, Signer, append, findings, head, order};
-use uuid::Uuid;
+use ets_tests::{Cluster, Ledger, SCHEMA, Signer, append, findings, hash_of, head, order};
+use postgres::Client;
+use serde_json::Value;
 
-/// Several rounds of appends and seals, each ended by SIGKILL of every process
-/// of the server. fsync is on: an acknowledgement means the disk has it.
+use crate::append::batch_event;
+
+/// How many events a batch or a COPY has: all of them are there, or none.
+const TOGETHER: i64 = 20;
+/// After so many rounds a new ledger is begun, so that verifying it stays short.
+const ROUNDS_A_LEDGER: u64 = 20;
+
+/// How a writer brings its events.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Append,
+    Insert,
+    Batch,
+    Copy,
+}
+
+const WRITERS: [Way; 8] =
+    [Way::Append, Way::Append, Way::Append, Way::Append, Way::Insert, Way::Insert, Way::Batch, Way::Copy];
+
+impl Way {
+    /// Brings one event, or [`TOGETHER`], onto `previous`: the hashes that the server acknowledged.
+    fn bring(
+        self,
+        client: &mut Client,
+        signer: &Signer,
+        stream: &str,
+        previous: &[u8],
+    ) -> Result<Vec<Vec<u8>>, postgres::Error> {
+        let payload = order(stream, 1);
+        let next = |payload: &Value, previous: &[u8]| hash_of(payload, previous).0.to_vec();
+        match self {
+            Way::Append => append(client, signer, &payload, previous).map(|event| vec![event.current_hash]),
+            Way::Insert => {
+                let sql = "INSERT INTO ets.ledger_event (payload, schema_version, public_key, previous_hash, signature)
+                           VALUES ($1, $2, $3, $4, $5)";
+                let signature = signer.sign(&payload, previous);
+                client.execute(sql, &[&payload, &SCHEMA, &signer.public_key(), &previous, &signature])?;
+                Ok(vec![next(&payload, previous)])
+            }
+            Way::Batch | Way::Copy => {
+                let mut hashes = vec![previous.to_vec()];
+                let mut events = Vec::new();
+                for amount in 0..TOGETHER {
+                    let payload = order(stream, amount);
+                    let before = hashes.last().expect("one").clone();
+                    events.push(batch_event(signer, &payload, &before));
+                    hashes.push(next(&payload, &before));
+                }
+                if self == Way::Batch {
+                    let batch = Value::Array(events).to_string();
+                    client.query("SELECT sequence FROM ets.append_batch($1::text::json)", &[&batch])?;
+                } else {
+                    let sql = "COPY ets.ledger_event (payload, schema_version, public_key, previous_hash, signature) FROM STDIN";
+                    let mut writer = client.copy_in(sql)?;
+                    for event in &events {
+                        let text = |name: &str| event[name].as_str().expect("a text").to_owned();
+                        let (key, before, signature) =
+                            (text("public_key"), text("previous_hash"), text("signature"));
+                        let payload = event["payload"].to_string();
+                        let row =
+                            format!("{payload}\t{SCHEMA}\t\\\\x{key}\t\\\\x{before}\t\\\\x{signature}\n");
+                        // That the server is gone shows at the end.
+                        let _ = writer.write_all(row.as_bytes());
+                    }
+                    writer.finish()?;
+                }
+                Ok(hashes.split_off(1))
+            }
+        }
+    }
+}
+
+/// Numbers that follow from a seed (SplitMix64).
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % bound
+    }
+}
+
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name)
+        .map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
+}
+
+/// Rounds of eight writers, a sealer, rebuilds and changes of the registry, each ended by
+/// SIGKILL of every process of the server, or of one of its backends, which makes the
+/// others end and the server recover. fsync is on: an acknowledgement means the disk has it.
 #[test]
 fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
-    let cluster = Cluster::start("crash", &["restart_after_crash=off"]);
-    let database = cluster.create_database();
-    Ledger::set_up(&mut cluster.connect(&database));
-    let acknowledged: Mutex<Vec<(Uuid, i64)>> = Mutex::new(Vec::new());
-    for round in 0..4_u64 {
-        let stop = AtomicBool::new(false);
+    let (rounds, seed) = (setting("ETS_TORTURE_ROUNDS", 6), setting("ETS_TORTURE_SEED", 1));
+    let mut chance = Chance(seed);
+    let cluster = Cluster::start("crash", &[]);
+    let mut database = String::new();
+    let acknowledged: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+    let (mut total, mut kills) = (0, BTreeMap::<&str, u64>::new());
+    for round in 0..rounds {
+        if round % ROUNDS_A_LEDGER == 0 {
+            total += acknowledged.lock().expect("no panic").drain(..).len();
+            if !database.is_empty() {
+                let drop = format!("DROP DATABASE {database} (FORCE)");
+                cluster.connect("postgres").batch_execute(&drop).expect("it may go");
+            }
+            database = cluster.create_database();
+            Ledger::set_up(&mut cluster.connect(&database));
+        }
+        let moment = Duration::from_millis(100 + chance.below(700));
+        let victim = chance.below(3);
         thread::scope(|scope| {
-            for session in 0..6 {
+            for (number, way) in WRITERS.into_iter().enumerate() {
                 let mut client = cluster.connect(&database);
-                let (stop, acknowledged) = (&stop, &acknowledged);
+                let acknowledged = &acknowledged;
                 scope.spawn(move || {
                     let alice = Signer::new(1);
-                    let stream = format!("stream {session}");
-                    let (mut previous, _) = head(&mut client, &stream);
-                    for amount in 0.. {
-                        // An error is the server's death, or a head whose answer it cut off.
-                        let Ok(event) = append(&mut client, &alice, &order(&stream, amount), &previous)
-                        else {
-                            break;
-                        };
-                        acknowledged.lock().expect("no panic").push((event.event_id, event.sequence));
-                        previous = event.current_hash;
-                        if stop.load(Ordering::Relaxed) {
-                            break;
-                        }
+                    let stream = format!("stream {number}");
+                    let sql = "SELECT head_hash FROM ets.head('orders', $1)";
+                    let Ok(row) = client.query_one(sql, &[&stream]) else { return };
+                    let mut previous: Vec<u8> = row.get(0);
+                    // An error is the server's death, or a head whose answer it cut off.
+                    while let Ok(hashes) = way.bring(&mut client, &alice, &stream, &previous) {
+                        previous.clone_from(hashes.last().expect("at least one"));
+                        acknowledged.lock().expect("no panic").extend(hashes);
                     }
                 });
             }
-            let mut sealer = cluster.connect(&database);
-            scope.spawn(move || while sealer.query_one("SELECT ets.seal()", &[]).is_ok() {});
-            thread::sleep(Duration::from_millis(400 + 130 * round));
-            cluster.kill();
-            stop.store(true, Ordering::Relaxed);
+            for sql in ["SELECT ets.seal()", "SELECT count(*) FROM ets.rebuild_merkle()"] {
+                let mut client = cluster.connect(&database);
+                scope.spawn(move || while client.query_one(sql, &[]).is_ok() {});
+            }
+            let mut registrar = cluster.connect(&database);
+            scope.spawn(move || {
+                for number in 0_u64.. {
+                    // Any 32 bytes that are a point will do; each key once.
+                    let key = registrar.query_one("SELECT public_key FROM ets.generate_key()", &[]);
+                    let Ok(key) = key.map(|row| row.get::<_, Vec<u8>>(0)) else { break };
+                    let owner = format!("round {round}, key {number}");
+                    if registrar.execute("SELECT ets.register_key($1, $2)", &[&key, &owner]).is_err() {
+                        break;
+                    }
+                    thread::sleep(Duration::from_millis(20));
+                }
+            });
+            thread::sleep(moment);
+            if victim == 0 {
+                *kills.entry("the whole server").or_default() += 1;
+                cluster.kill();
+            } else {
+                // Whoever it is: a client's backend, or one of the server's own.
+                let sql = "SELECT pid, backend_type FROM pg_stat_activity WHERE pid <> pg_backend_pid()
+                              AND (backend_type = 'client backend') = $1";
+                let mut watcher = cluster.connect("postgres");
+                let found = watcher.query(sql, &[&(victim == 1)]).expect("processes");
+                let process = &found[usize::try_from(chance.below(found.len() as u64)).expect("small")];
+                *kills
+                    .entry(if victim == 1 { "a client's backend" } else { "a process of the server's own" })
+                    .or_default() += 1;
+                let process: i32 = process.get(0);
+                let killed = Command::new("kill").args(["-KILL", &process.to_string()]).status();
+                assert!(killed.expect("kill runs").success());
+            }
         });
-        cluster.run();
+        if victim == 0 {
+            cluster.run();
+        } else {
+            cluster.wait();
+        }
 
         let mut client = cluster.connect(&database);
-        let ids: Vec<Uuid> = acknowledged.lock().expect("no panic").iter().map(|(id, _)| *id).collect();
-        assert!(!ids.is_empty(), "the server was killed amid appends");
-        let sql = "SELECT count(*) FROM ets.ledger_event WHERE event_id = ANY ($1)";
-        let found: i64 = client.query_one(sql, &[&ids]).expect("count").get(0);
-        assert_eq!(found, ids.len() as i64, "everything acknowledged is there");
+        let hashes = acknowledged.lock().expect("no panic").clone();
+        let sql = "SELECT count(*) FROM ets.ledger_event WHERE domain = 'orders' AND current_hash = ANY ($1)";
+        let found: i64 = client.query_one(sql, &[&hashes]).expect("count").get(0);
+        assert_eq!(found, hashes.len() as i64, "round {round}: everything acknowledged is there");
+        for (number, way) in WRITERS.into_iter().enumerate() {
+            if matches!(way, Way::Batch | Way::Copy) {
+                let (_, sequence) = head(&mut client, &format!("stream {number}"));
+                assert_eq!(sequence % TOGETHER, 0, "round {round}: part of a statement is there");
+            }
+        }
         assert_eq!(findings(&mut client), Vec::<String>::new(), "round {round}");
 
         let (previous, sequence) = head(&mut client, "stream 0");
@@ -64,6 +206,14 @@ fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
         let unsealed = "SELECT count(*) FROM ets.ledger_event e WHERE domain = 'orders' AND NOT EXISTS
             (SELECT FROM ets.merkle_leaf l WHERE l.event_id = e.event_id AND l.domain = e.domain)";
         assert_eq!(client.query_one(unsealed, &[]).expect("count").get::<_, i64>(0), 0);
-        assert_eq!(findings(&mut client), Vec::<String>::new(), "after the seal of round {round}");
     }
+    let begun = Instant::now();
+    let mut client = cluster.connect(&database);
+    assert_eq!(findings(&mut client), Vec::<String>::new(), "after the last seal");
+    total += acknowledged.lock().expect("no panic").len();
+    assert!(total as u64 > rounds, "the server was killed amid appends: {total}");
+    println!(
+        "seed {seed}: {rounds} rounds, killed {kills:?}; {total} events acknowledged, none lost, none half; last verification {:.1} s",
+        begun.elapsed().as_secs_f64()
+    );
 }

@@ -134,12 +134,15 @@ fn what_is_wrong_is_refused_and_never_repaired() {
         problem(&server.get(path), 400, None);
     }
     problem(&server.get("/api/ledger/nothing"), 404, None);
-    for (path, allowed) in
-        [("/api/ledger/event", "POST"), ("/api/ledger/head", "GET,HEAD"), ("/api/ledger/events", "GET,HEAD,POST")]
-    {
+    for (path, allowed) in [
+        ("/api/ledger/event", "POST"),
+        ("/api/ledger/head", "GET,HEAD"),
+        ("/api/ledger/events", "GET,HEAD,POST"),
+    ] {
         let refused = server.request("DELETE", path, &[], "");
         problem(&refused, 405, None);
-        let mut found: Vec<&str> = refused.header("allow").expect("Allow").split(',').map(str::trim).collect();
+        let mut found: Vec<&str> =
+            refused.header("allow").expect("Allow").split(',').map(str::trim).collect();
         found.sort_unstable();
         assert_eq!(found.join(","), allowed, "{path}");
     }

@@ -162,6 +162,11 @@ impl Cluster {
             .spawn()
             .expect("postgres starts");
         *self.lock() = Some(child);
+        self.wait();
+    }
+
+    /// Waits until the server takes connections: after a crash of one process it recovers by itself.
+    pub fn wait(&self) {
         let deadline = Instant::now() + Duration::from_secs(60);
         while let Err(error) = self.config("postgres", "postgres").connect(NoTls) {
             assert!(Instant::now() < deadline, "no server after a minute: {error}\n{}", self.log());
