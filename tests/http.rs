@@ -2,6 +2,8 @@
 
 pub(crate) mod client;
 
+use std::io::Write as _;
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use ets_core::bundle::ProofBundle;
@@ -478,4 +480,30 @@ fn figures_health_and_an_orderly_end() {
     problem(&nowhere.get("/readyz"), 503, None);
     problem(&nowhere.get("/api/ledger/domains"), 503, None);
     assert!(nowhere.get("/metrics").text().contains("ets_up 0"));
+}
+
+/// Whether the first request came through or not when its sender went away: the same again
+/// answers with the one event.
+#[test]
+fn an_answer_that_was_lost_is_asked_for_again_by_event_id() {
+    let (mut ledger, server) = served(&[]);
+    let address = server.base().trim_start_matches("http://").to_owned();
+    for round in 1..=20_i64 {
+        let mut request = signed(&mut ledger, &order("a", round));
+        let id: String = ledger.one("SELECT ets.uuid_v7()::text", &[]);
+        request["event_id"] = id.clone().into();
+        let body = request.to_string();
+        let mut lost = TcpStream::connect(&address).expect("a connection");
+        let head = "POST /api/ledger/event HTTP/1.1\r\nHost: ledger\r\nContent-Type: application/json\r\n";
+        write!(lost, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).expect("sent");
+        drop(lost);
+        let answer = server.post("/api/ledger/event", &body);
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        let event = answer.json();
+        assert_eq!((&event["event_id"], &event["sequence"]), (&json!(id), &json!(round)));
+        assert_eq!(server.get(&format!("/api/ledger/event/{id}")).text(), answer.text());
+        let stored: i64 = ledger.one("SELECT count(*) FROM ets.ledger_event WHERE domain = 'orders'", &[]);
+        assert_eq!(stored, round, "appended once");
+    }
+    assert_eq!(ledger.findings(), Vec::<String>::new());
 }

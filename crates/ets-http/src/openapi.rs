@@ -501,3 +501,33 @@ fn reason(status: u16) -> &'static str {
         _ => "Something is wrong here",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// What the router answers is in the document, and nothing else is.
+    #[test]
+    fn the_document_and_the_router_have_the_same_operations() {
+        let router = include_str!("router.rs");
+        let mut routed = BTreeSet::new();
+        for line in router.lines().filter_map(|line| line.trim().strip_prefix(".route(\"")) {
+            let (path, methods) = line.split_once("\", ").expect("a path and who answers");
+            // The page and its files are for people, and the document is itself.
+            if path == "/" || path.starts_with("/assets/") || path == "/openapi.json" {
+                continue;
+            }
+            for method in ["get", "post"] {
+                if methods.starts_with(&format!("{method}(")) || methods.contains(&format!(".{method}(")) {
+                    routed.insert((path.replace("{*", "{"), method));
+                }
+            }
+        }
+        let documented: BTreeSet<(String, &str)> =
+            OPERATIONS.iter().map(|operation| (operation.path.to_owned(), operation.method)).collect();
+        assert!(routed.len() > 20, "the router is not read: {routed:?}");
+        assert_eq!(routed, documented);
+    }
+}
