@@ -3,7 +3,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use ets_tests::{Cluster, Ledger, order, program, refused, tamper};
 use postgres::Client;
@@ -424,4 +426,34 @@ fn a_bundle_that_vouches_for_itself_is_no_pass() {
         let anchor: i64 = ledger.one(sql, &[&checkpoint, &service, &text, &bundle]);
         assert_eq!(ledger.one::<Option<bool>>(evidence, &[&anchor]), passed, "{service}");
     }
+}
+
+#[test]
+fn a_watch_publishes_what_is_sealed_and_leaves_to_people_what_needs_them() {
+    let (mut ledger, first) = sealed();
+    let files = folder(&ledger, "watched", false);
+    let path = |checkpoint: i64| files.join(ledger.id.to_string()).join(format!("{checkpoint}.json"));
+    let (taken, later) = (path(first), path(first + 1));
+    fs::create_dir(taken.parent().expect("a folder")).expect("a folder");
+    fs::write(&taken, "{}").expect("a file");
+    assert_eq!(publish(&ledger, &["--file", text_of(&files)]).0, 1);
+    let mut command = Command::new(program("ets"));
+    command.env_clear().envs(ledger.database.environment());
+    command.args(["anchor", "--file", text_of(&files), "--watch", "1"]).stdout(Stdio::null());
+    let mut watch = command.spawn().expect("ets runs");
+    sleep(Duration::from_millis(2500));
+    let attempts = "SELECT attempts FROM ets.anchor WHERE checkpoint_id = $1";
+    let left_alone: i32 = ledger.one(attempts, &[&first]);
+    ledger.append(&order("a", 2));
+    let checkpoint = ledger.seal();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let confirmed = "SELECT count(*) FROM ets.anchor WHERE checkpoint_id = $1 AND state = 'confirmed'";
+    let mut found = 0;
+    while found == 0 && Instant::now() < deadline {
+        sleep(Duration::from_millis(100));
+        found = ledger.one::<i64>(confirmed, &[&checkpoint]);
+    }
+    watch.kill().expect("it watches still");
+    watch.wait().expect("it ended");
+    assert_eq!((found, left_alone, later.exists()), (1, 1, true));
 }

@@ -51,7 +51,7 @@ pub fn settle(
 /// What `ets.anchor` has of a checkpoint and a service.
 pub enum Known {
     /// Nothing, or what is to be tried again, with what an earlier attempt got, and
-    /// whether the next attempt is later.
+    /// whether the next attempt is later, or for somebody to ask for.
     Open {
         evidence: Option<Vec<u8>>,
         is_waiting: bool,
@@ -61,7 +61,10 @@ pub enum Known {
 
 pub fn known(client: &mut Client, statement: &AnchorStatement, service: &str) -> Result<Known, String> {
     let checkpoint = i64::try_from(statement.checkpoint_id()).map_err(|error| error.to_string())?;
-    let sql = "SELECT anchor.state, anchor.evidence, anchor.next_attempt > pg_catalog.clock_timestamp() FROM ets.anchor AS anchor
+    // Without a next attempt, what failed waits for somebody to look at it.
+    let sql = "SELECT anchor.state, anchor.evidence,
+                      coalesce(anchor.next_attempt > pg_catalog.clock_timestamp(), anchor.state = 'failed')
+                 FROM ets.anchor AS anchor
                 WHERE anchor.checkpoint_id = $1 AND anchor.service = $2";
     let row = client.query_opt(sql, &[&checkpoint, &service]).map_err(|error| database::message(&error))?;
     let Some(row) = row else { return Ok(Known::Open { evidence: None, is_waiting: false }) };
