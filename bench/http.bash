@@ -68,7 +68,7 @@ serve() {
   server=$!
   # Not one of the jobs that wait_all waits for.
   disown "$server"
-  trap 'kill "${server:-}" 2>/dev/null; scripts/cluster stop "$cluster"' EXIT
+  trap 'kill "$server" 2>/dev/null || true; scripts/cluster stop "$cluster"' EXIT
   local waited
   for ((waited = 0; waited < 100; waited++)); do
     url=$(head -n 1 "$cluster/http.out")
