@@ -66,7 +66,11 @@ impl Way {
                     client.query("SELECT sequence FROM ets.append_batch($1::text::json)", &[&batch])?;
                 } else {
                     let sql = "COPY ets.ledger_event (payload, schema_version, public_key, previous_hash, signature) FROM STDIN";
-                    let mut writer = client.copy_in(sql)?;
+                    // The driver takes CommandComplete for the end of a COPY, which comes before the
+                    // commit: a server that ends its backends flushes it to the client. So it is the
+                    // COMMIT that acknowledges.
+                    let mut transaction = client.transaction()?;
+                    let mut writer = transaction.copy_in(sql)?;
                     for event in &events {
                         let text = |name: &str| event[name].as_str().expect("a text").to_owned();
                         let (key, before, signature) =
@@ -78,6 +82,7 @@ impl Way {
                         let _ = writer.write_all(row.as_bytes());
                     }
                     writer.finish()?;
+                    transaction.commit()?;
                 }
                 Ok(hashes.split_off(1))
             }
