@@ -3,7 +3,6 @@
 
 use ets_core::anchor::{AnchorRecord, AnchorState, AnchorStatement, Declaration, SealedCheckpoint};
 use ets_core::event::{Event, EventId};
-use ets_core::verify::Check;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -38,17 +37,24 @@ pub fn read(row: &Row) -> AnchorRecord {
     }
 }
 
-/// Every check that can be made of a row here.
+/// What a row is held against.
+pub struct Rows {
+    /// The checkpoint of its number, or why there is none.
+    pub sealed: std::result::Result<SealedCheckpoint, String>,
+    /// The event that it names, or why that cannot be read.
+    pub declared: std::result::Result<Option<Declaration>, String>,
+}
+
+/// Reads what a row is held against.
 ///
 /// # Errors
-/// Only of Postgres: what is wrong with a row is a check that failed.
-pub fn checks(anchor: &AnchorRecord) -> Result<Vec<Check>> {
-    let none = || format!("checkpoint {} of this ledger is another", anchor.checkpoint_id);
+/// Only of Postgres: what is wrong with rows is for the checks.
+pub fn beside(anchor: &AnchorRecord) -> Result<Rows> {
     let sealed = match u64::try_from(anchor.checkpoint_id).ok().map(|id| statement_of(View::Query, id)) {
         Some(Err(Error::Postgres)) => return Err(Error::Postgres),
         Some(Err(error)) => Err(error.to_string()),
         Some(Ok(statement)) => Ok(SealedCheckpoint::from(&statement)),
-        None => Err(none()),
+        None => Err(format!("there is no checkpoint {}", anchor.checkpoint_id)),
     };
     let declared = match anchor.declaration_id.and_then(EventId::from_uuid).map(declared).transpose() {
         Err(Error::Postgres) => return Err(Error::Postgres),
@@ -60,7 +66,7 @@ pub fn checks(anchor: &AnchorRecord) -> Result<Vec<Check>> {
             is_sound: event.check_hash() && event.header.check_signature(),
         })),
     };
-    Ok(anchor.checks(&sealed, &declared))
+    Ok(Rows { sealed, declared })
 }
 
 fn declared(id: EventId) -> Result<Option<Event>> {
@@ -102,14 +108,6 @@ pub fn statement_of(view: View, checkpoint_id: u64) -> Result<AnchorStatement> {
 }
 
 /// Whether there is the table: a ledger of an earlier layout has none until `ets.arm`.
-pub fn exist() -> Result<bool> {
-    let found = db::first(
-        View::Query,
-        "SELECT true FROM pg_catalog.pg_class AS class
-           JOIN pg_catalog.pg_namespace AS namespace ON namespace.oid OPERATOR(pg_catalog.=) class.relnamespace
-          WHERE namespace.nspname OPERATOR(pg_catalog.=) 'ets' AND class.relname OPERATOR(pg_catalog.=) 'anchor'",
-        &[],
-        |_| Ok(()),
-    )?;
-    Ok(found.is_some())
+pub fn exist() -> bool {
+    ledger::table(c"anchor").is_some()
 }

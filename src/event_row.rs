@@ -14,12 +14,14 @@ use pgrx::pg_sys::{self, Datum, Oid};
 
 use crate::db;
 use crate::error::Result;
+use crate::ledger;
+use crate::server_functions::{CommandCounterIncrement, heap_form_tuple, table_close, table_open};
 use crate::triggers::column;
 
 /// Stores a row of `ets.ledger_event` and answers true; false if the table wants an
 /// INSERT: then nothing was done.
 pub fn store(values: &mut [Datum; column::COUNT]) -> Result<bool> {
-    let table = table();
+    let Some(table) = ledger::table(c"ledger_event") else { return Ok(false) };
     let mut stored = false;
     // SAFETY: C calls only, and no destructors: `values` and `stored` are plain.
     db::catch(|| unsafe {
@@ -33,15 +35,6 @@ pub fn store(values: &mut [Datum; column::COUNT]) -> Result<bool> {
         table_close(relation, pg_sys::NoLock as i32);
     })?;
     Ok(stored)
-}
-
-/// The table's oid; invalid, and then refused by `table_open`, if there is none.
-fn table() -> Oid {
-    // SAFETY: looks two names up in the catalog's caches.
-    unsafe {
-        let schema = pg_sys::get_namespace_oid(c"ets".as_ptr(), true);
-        pg_sys::get_relname_relid(c"ledger_event".as_ptr(), schema)
-    }
 }
 
 /// Whether an INSERT would do no more than [`insert`] and the gate's own triggers.
@@ -116,8 +109,6 @@ unsafe fn insert(relation: pg_sys::Relation, values: &mut [Datum; column::COUNT]
 }
 
 crate::server_functions! {
-    fn table_open(relation: Oid, lock: i32) -> pg_sys::Relation;
-    fn table_close(relation: pg_sys::Relation, lock: i32);
     fn PreventCommandIfReadOnly(command: *const c_char);
     fn pg_class_aclcheck(table: Oid, role: Oid, mode: pg_sys::AclMode) -> pg_sys::AclResult::Type;
     fn CreateExecutorState() -> *mut pg_sys::EState;
@@ -146,17 +137,4 @@ crate::server_functions! {
         state: *mut pg_sys::EState,
         slot: *mut pg_sys::TupleTableSlot,
     );
-    #[cfg(any(feature = "pg15", feature = "pg16"))]
-    fn heap_form_tuple(
-        descriptor: pg_sys::TupleDesc,
-        values: *mut Datum,
-        nulls: *mut bool,
-    ) -> pg_sys::HeapTuple;
-    #[cfg(not(any(feature = "pg15", feature = "pg16")))]
-    fn heap_form_tuple(
-        descriptor: pg_sys::TupleDesc,
-        values: *const Datum,
-        nulls: *const bool,
-    ) -> pg_sys::HeapTuple;
-    fn CommandCounterIncrement();
 }

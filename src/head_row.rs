@@ -11,6 +11,7 @@ use pgrx::pg_sys::{self, Datum, Oid};
 use crate::db;
 use crate::error::{Error, Result, sqlstate};
 use crate::ledger;
+use crate::server_functions::{CommandCounterIncrement, heap_form_tuple, table_close, table_open};
 use crate::value::Value;
 
 /// The columns of `ets.stream_head`, by their place from 0.
@@ -107,12 +108,7 @@ pub fn advance(
 
 /// The table's oid.
 fn table() -> Result<Oid> {
-    // SAFETY: looks two names up in the catalog's caches.
-    let table = unsafe {
-        let schema = pg_sys::get_namespace_oid(c"ets".as_ptr(), true);
-        pg_sys::get_relname_relid(c"stream_head".as_ptr(), schema)
-    };
-    if table == Oid::INVALID { Err(ledger::not_initialised()) } else { Ok(table) }
+    ledger::table(c"stream_head").ok_or_else(ledger::not_initialised)
 }
 
 /// What a scan has open.
@@ -279,8 +275,6 @@ unsafe fn close(found: &Found, lock: i32) {
 }
 
 crate::server_functions! {
-    fn table_open(relation: Oid, lock: i32) -> pg_sys::Relation;
-    fn table_close(relation: pg_sys::Relation, lock: i32);
     fn index_open(relation: Oid, lock: i32) -> pg_sys::Relation;
     fn index_close(relation: pg_sys::Relation, lock: i32);
     #[cfg(not(feature = "pg18"))]
@@ -309,18 +303,6 @@ crate::server_functions! {
     ) -> pg_sys::SysScanDesc;
     fn systable_getnext(scan: pg_sys::SysScanDesc) -> pg_sys::HeapTuple;
     fn systable_endscan(scan: pg_sys::SysScanDesc);
-    #[cfg(any(feature = "pg15", feature = "pg16"))]
-    fn heap_form_tuple(
-        descriptor: pg_sys::TupleDesc,
-        values: *mut Datum,
-        nulls: *mut bool,
-    ) -> pg_sys::HeapTuple;
-    #[cfg(not(any(feature = "pg15", feature = "pg16")))]
-    fn heap_form_tuple(
-        descriptor: pg_sys::TupleDesc,
-        values: *const Datum,
-        nulls: *const bool,
-    ) -> pg_sys::HeapTuple;
     #[cfg(feature = "pg15")]
     fn heap_update(
         relation: pg_sys::Relation,
@@ -357,5 +339,4 @@ crate::server_functions! {
     fn BuildIndexInfo(index: pg_sys::Relation) -> *mut pg_sys::IndexInfo;
     fn PreventCommandIfReadOnly(command: *const std::ffi::c_char);
     fn GetCurrentCommandId(used: bool) -> pg_sys::CommandId;
-    fn CommandCounterIncrement();
 }

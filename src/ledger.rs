@@ -6,6 +6,7 @@
 //! into `ets.signing_key` gains nothing.
 
 use std::cell::{Cell, RefCell};
+use std::ffi::CStr;
 use std::sync::Arc;
 
 use ets_core::event::Event;
@@ -28,12 +29,19 @@ thread_local! {
 
 /// Whether `ets.init` has run in this database.
 pub fn exists() -> bool {
+    table(c"ledger").is_some()
+}
+
+/// The table of this name in schema ets, if there is one.
+pub fn table(name: &CStr) -> Option<pg_sys::Oid> {
     // SAFETY: looks two names up in the catalog's caches.
-    unsafe {
-        let schema = pg_sys::get_namespace_oid(c"ets".as_ptr(), true);
-        schema != pg_sys::Oid::INVALID
-            && pg_sys::get_relname_relid(c"ledger".as_ptr(), schema) != pg_sys::Oid::INVALID
-    }
+    let table = unsafe {
+        match pg_sys::get_namespace_oid(c"ets".as_ptr(), true) {
+            pg_sys::Oid::INVALID => return None,
+            schema => pg_sys::get_relname_relid(name.as_ptr(), schema),
+        }
+    };
+    (table != pg_sys::Oid::INVALID).then_some(table)
 }
 
 /// The id of this database's ledger.

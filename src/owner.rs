@@ -5,6 +5,7 @@ use pgrx::pg_sys::{self, Oid};
 
 use crate::db;
 use crate::error::{Error, Result};
+use crate::ledger;
 
 /// While this lives, the gate's own statements run with the rights of a table's owner,
 /// as under SECURITY DEFINER: the sender needs none but on what it called.
@@ -25,10 +26,9 @@ impl Owner {
 
     /// Becomes the owner of `ets.ledger_event`; before `ets.init` there is nobody to become.
     pub fn of_events() -> Option<Owner> {
+        let table = ledger::table(c"ledger_event")?;
         // SAFETY: reads the catalog's caches; the tuple is released when it has been read.
         unsafe {
-            let schema = pg_sys::get_namespace_oid(c"ets".as_ptr(), true);
-            let table = pg_sys::get_relname_relid(c"ledger_event".as_ptr(), schema);
             let row = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::RELOID as i32, table.into());
             if row.is_null() {
                 return None;

@@ -46,13 +46,7 @@ thread_local! {
 /// The row of `ets.receiver`; none where the ledger was made here, or by an
 /// earlier layout.
 pub fn find() -> Result<Option<Receiver>> {
-    // SAFETY: looks two names up in the catalog's caches.
-    let exists = unsafe {
-        let schema = pg_sys::get_namespace_oid(c"ets".as_ptr(), true);
-        schema != pg_sys::Oid::INVALID
-            && pg_sys::get_relname_relid(c"receiver".as_ptr(), schema) != pg_sys::Oid::INVALID
-    };
-    if !exists {
+    if ledger::table(c"receiver").is_none() {
         return Ok(None);
     }
     db::first(

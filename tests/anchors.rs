@@ -182,17 +182,8 @@ fn whatever_is_changed_in_an_anchor_is_found() {
 
 /// `ets anchor` with these arguments: its exit code and its lines.
 fn publish(ledger: &Ledger, arguments: &[&str]) -> (i32, Vec<serde_json::Value>, String) {
-    let output = Command::new(program("ets"))
-        .env_clear()
-        .envs(ledger.database.environment())
-        .env("PATH", std::env::var_os("PATH").expect("a PATH"))
-        .args(["anchor", "--json"])
-        .args(arguments)
-        .output()
-        .expect("ets runs");
-    let text = String::from_utf8(output.stdout).expect("UTF-8");
-    let lines = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    (output.status.code().expect("an exit code"), lines, String::from_utf8_lossy(&output.stderr).into_owned())
+    let (code, lines, said) = ets_tests::publish(ledger, arguments);
+    (code.expect("an exit code"), lines, said)
 }
 
 /// A new folder; with `git`, a repository.

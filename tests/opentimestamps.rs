@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use ets_tests::{Cluster, Ledger, checkout, order, program, test_data};
+use ets_tests::{Cluster, Ledger, checkout, order, publish, test_data};
 use serde_json::Value;
 
 fn python(script: &str) -> Command {
@@ -70,16 +70,6 @@ impl Drop for Calendar {
     }
 }
 
-/// `ets anchor` with these arguments: its exit code, its lines, what it complained of.
-fn anchor(ledger: &Ledger, arguments: &[&str]) -> (Option<i32>, Vec<Value>, String) {
-    let mut command = Command::new(program("ets"));
-    command.env_clear().envs(ledger.database.environment());
-    let output = command.args(["anchor", "--json"]).args(arguments).output().expect("ets runs");
-    let text = String::from_utf8(output.stdout).expect("UTF-8");
-    let lines = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    (output.status.code(), lines, String::from_utf8_lossy(&output.stderr).into_owned())
-}
-
 /// States and details of the lines, in order.
 fn said(lines: &[Value]) -> Vec<(i64, &str, &str)> {
     lines
@@ -139,7 +129,7 @@ fn a_checkpoint_comes_into_a_block() {
     .enumerate()
     {
         calendar.mode(mode);
-        let (code, lines, _) = anchor(&ledger, &places);
+        let (code, lines, _) = publish(&ledger, &places);
         assert_eq!((code, said(&lines)[0].1), (Some(1), "failed"), "{mode}: {lines:?}");
         let found: String = ledger.one(row, &[&first]);
         assert!(found.starts_with("failed true ") && found.contains(says), "{mode}: {found}");
@@ -149,14 +139,14 @@ fn a_checkpoint_comes_into_a_block() {
 
     // A promise, which the reference library reads.
     calendar.mode("well");
-    let (code, lines, _) = anchor(&ledger, &places);
+    let (code, lines, _) = publish(&ledger, &places);
     assert_eq!((code, said(&lines)[0].1), (Some(0), "pending"), "{lines:?}");
     assert_eq!(lines[0]["service"], format!("opentimestamps {}", calendar.url));
     assert_eq!(ledger.one::<String>(row, &[&first]), "pending false -");
     assert_eq!(read(&mut ledger, &folder, first, None), [format!("pending {}", calendar.url)]);
     ledger.append(&order("a", 2));
     let second = ledger.seal();
-    let (code, lines, _) = anchor(&ledger, &places);
+    let (code, lines, _) = publish(&ledger, &places);
     let brought = format!("{} has not brought it into a block", calendar.url);
     let waiting = format!("{brought}: Pending confirmation in Bitcoin blockchain");
     assert_eq!(said(&lines), [(first, "pending", &*waiting), (second, "pending", &*brought)]);
@@ -168,7 +158,7 @@ fn a_checkpoint_comes_into_a_block() {
         [("garbage", "failed"), ("broken", "failed"), ("slow", "failed"), ("again", "pending")]
     {
         calendar.mode(mode);
-        let (_, lines, _) = anchor(&ledger, &places);
+        let (_, lines, _) = publish(&ledger, &places);
         assert_eq!(
             said(&lines).iter().map(|line| line.1).collect::<Vec<_>>(),
             [state; 2],
@@ -187,7 +177,7 @@ fn a_checkpoint_comes_into_a_block() {
     };
     let run = |ledger: &Ledger, arguments: &[String], more: &[&str]| {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).chain(more.iter().copied()).collect();
-        anchor(ledger, &arguments)
+        publish(ledger, &arguments)
     };
     calendar.mode("replayed");
     let (code, lines, _) = run(&ledger, &with(&headers), &[]);
@@ -195,11 +185,11 @@ fn a_checkpoint_comes_into_a_block() {
     assert_eq!(said(&lines), [(first, "failed", elsewhere), (second, "failed", elsewhere)]);
     assert_eq!(code, Some(1));
     // Without the header it cannot be told, and is kept until it can.
-    let (_, lines, _) = anchor(&ledger, &places);
+    let (_, lines, _) = publish(&ledger, &places);
     let missing = "it leads to Bitcoin block 900001, whose header --block-headers does not give";
     assert_eq!(said(&lines), [(first, "pending", missing), (second, "pending", missing)]);
     calendar.mode("well");
-    let (_, lines, _) = anchor(&ledger, &places);
+    let (_, lines, _) = publish(&ledger, &places);
     assert_eq!(said(&lines), [(first, "pending", missing), (second, "pending", missing)]);
 
     // The header of another block in its place, and one that cost nothing.
@@ -225,7 +215,7 @@ fn a_checkpoint_comes_into_a_block() {
         assert!(attested.contains(&block), "{attested:?}");
     }
     // Who has no header cannot tell, and does not say that it is gone.
-    let (code, lines, _) = anchor(&ledger, &[&places[..], &["--checkpoint", &first.to_string()]].concat());
+    let (code, lines, _) = publish(&ledger, &[&places[..], &["--checkpoint", &first.to_string()]].concat());
     assert_eq!((code, said(&lines)), (Some(0), vec![(first, "confirmed", "")]));
     let proven = "the statement existed when Bitcoin block 900001 was mined, at 2027-01-15T08:00:00.000000Z by its header";
     for (arguments, code, state, detail) in [
@@ -273,7 +263,7 @@ fn what_is_named_wrongly_is_refused() {
         (&["--ots", "https://calendar.example", "--minimum-difficulty", "1"], "--block-headers"),
         (&["--ots", "https://calendar.example", "--block-headers", "/nowhere"], "cannot read /nowhere"),
     ] {
-        let (code, lines, problem) = anchor(&ledger, arguments);
+        let (code, lines, problem) = publish(&ledger, arguments);
         assert_eq!((code, lines.len()), (Some(2), 0), "{arguments:?}");
         assert!(problem.contains(says), "{problem}");
     }

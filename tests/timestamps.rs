@@ -1,22 +1,10 @@
 //! `ets anchor --tsa` on a real ledger: what `ets.anchor` has after refusals, and after
 //! an answer that verifies. What of a token is verified is tested in the program itself.
 
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use ets_tests::timestamp_authority::{P_256, TimestampAuthority, reply_of, send, serve};
-use ets_tests::{Ledger, order, program};
-use serde_json::Value;
-
-/// `ets anchor` with these arguments: its exit code, its lines, what it complained of.
-fn publish(ledger: &Ledger, arguments: &[&str]) -> (Option<i32>, Vec<Value>, String) {
-    let mut command = Command::new(program("ets"));
-    command.env_clear().envs(ledger.database.environment());
-    let output = command.args(["anchor", "--json"]).args(arguments).output().expect("ets runs");
-    let text = String::from_utf8(output.stdout).expect("UTF-8");
-    let lines = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    (output.status.code(), lines, String::from_utf8_lossy(&output.stderr).into_owned())
-}
+use ets_tests::{Ledger, order, publish};
 
 #[test]
 fn a_checkpoint_is_stamped_once_the_authority_answers_as_it_should() {

@@ -12,7 +12,7 @@ use crate::error::Result;
 
 /// Verifies the anchors of all checkpoints, and that what was declared is there.
 pub fn verify(findings: &mut Findings) -> Result<()> {
-    if findings.is_full() || !anchors::exist()? {
+    if findings.is_full() || !anchors::exist() {
         return Ok(());
     }
     db::scan_while(
@@ -22,24 +22,11 @@ pub fn verify(findings: &mut Findings) -> Result<()> {
         BATCH,
         |row| {
             let anchor = anchors::read(row);
-            for check in anchors::checks(&anchor)?.into_iter().filter(|check| check.passed == Some(false)) {
-                let event_id = anchor.declaration_id;
-                let detail = format!(
-                    "anchor {} of checkpoint {}: {}",
-                    anchor.anchor_id, anchor.checkpoint_id, check.detail
-                );
-                findings.add(Finding { event_id, ..finding(FindingClass::Seal, check.name, detail) });
-            }
-            if anchor.is_undeclared() {
-                findings.add(finding(
-                    FindingClass::Unverifiable,
-                    "anchor_declaration",
-                    format!(
-                        "anchor {} of checkpoint {} is confirmed, but not declared: ets.record_anchor declares it when it is told the same again",
-                        anchor.anchor_id, anchor.checkpoint_id
-                    ),
-                ));
-            }
+            let rows = anchors::beside(&anchor)?;
+            anchor
+                .findings(&rows.sealed, &rows.declared)
+                .into_iter()
+                .for_each(|finding| findings.add(finding));
             Ok(!findings.is_full())
         },
     )?;

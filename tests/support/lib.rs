@@ -21,7 +21,7 @@ pub use copies::Dump;
 pub use golden::{assert_documented, assert_generated};
 pub use ledger::{Appended, DOMAIN, Ledger, SCHEMA, append, findings, head, order, tamper};
 pub use litewitness::Litewitness;
-pub use published::{anchored, statement};
+pub use published::{anchored, publish, statement};
 pub use refusal::{Refusal, error_of, refused};
 pub use signer::{Signer, canonical, digest, hash_of};
 pub use test_data::test_data;

@@ -9,7 +9,7 @@ mod service;
 mod timestamp;
 mod witness;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ets_core::anchor::AnchorStatement;
@@ -21,11 +21,11 @@ use file::Folder;
 use git::Repository;
 pub use git::git;
 use ledger::LedgerArguments;
-pub use opentimestamps::CalendarArguments;
+use opentimestamps::CalendarArguments;
 use record::{Came, Database, Known, Recorded};
 pub use service::{Service, Verdict};
-pub use timestamp::TimestampArguments;
-pub use witness::WitnessArguments;
+use timestamp::TimestampArguments;
+use witness::WitnessArguments;
 
 /// After so many attempts in a row that failed, a service is not asked for other proofs
 /// that it owes until the next round: each may take the whole time-out.
@@ -70,11 +70,7 @@ pub struct Arguments {
     #[arg(long, requires = "git")]
     push: bool,
     #[command(flatten)]
-    timestamps: TimestampArguments,
-    #[command(flatten)]
-    calendars: CalendarArguments,
-    #[command(flatten)]
-    witnesses: WitnessArguments,
+    judged: JudgedArguments,
     #[command(flatten)]
     other_ledger: LedgerArguments,
     /// For https, trust the certificates in this PEM file instead of the public ones
@@ -92,6 +88,43 @@ pub struct Arguments {
     /// Publish nothing: verify the evidence of every anchor whose service is named here
     #[arg(long, conflicts_with_all = ["watch", "checkpoint", "push"])]
     verify: bool,
+}
+
+/// The services whose evidence anybody can judge who believes them: it needs no look at
+/// the place where it was published.
+#[derive(clap::Args)]
+pub struct JudgedArguments {
+    #[command(flatten)]
+    timestamps: TimestampArguments,
+    #[command(flatten)]
+    calendars: CalendarArguments,
+    #[command(flatten)]
+    witnesses: WitnessArguments,
+}
+
+impl JudgedArguments {
+    /// The services that are named, with the files of whom to believe read. `time_out` is for
+    /// a whole answer, `authorities` the certificates to trust for https.
+    ///
+    /// # Errors
+    /// A message for the user.
+    pub fn open(
+        &self,
+        time_out: Duration,
+        authorities: Option<&Path>,
+    ) -> Result<Vec<Box<dyn Service>>, String> {
+        let mut services: Vec<Box<dyn Service>> = Vec::new();
+        for authority in self.timestamps.open(time_out, authorities)? {
+            services.push(Box::new(authority));
+        }
+        for calendar in self.calendars.open(time_out, authorities)? {
+            services.push(Box::new(calendar));
+        }
+        if let Some(witnesses) = self.witnesses.open(time_out, authorities)? {
+            services.push(Box::new(witnesses));
+        }
+        Ok(services)
+    }
 }
 
 /// Runs the command; the exit code.
@@ -127,15 +160,7 @@ fn services(arguments: &Arguments) -> Result<Vec<Box<dyn Service>>, String> {
         services.push(Box::new(Repository::open(path, arguments.push)?));
     }
     let (time_out, authorities) = (Duration::from_secs(arguments.time_out), arguments.ca_file.as_deref());
-    for authority in arguments.timestamps.open(time_out, authorities)? {
-        services.push(Box::new(authority));
-    }
-    for calendar in arguments.calendars.open(time_out, authorities)? {
-        services.push(Box::new(calendar));
-    }
-    if let Some(witnesses) = arguments.witnesses.open(time_out, authorities)? {
-        services.push(Box::new(witnesses));
-    }
+    services.extend(arguments.judged.open(time_out, authorities)?);
     if let Some(ledger) = arguments.other_ledger.open(time_out)? {
         services.push(Box::new(ledger));
     }

@@ -61,6 +61,14 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
+impl Answer {
+    /// Whether the same request may be answered otherwise later: only what the server
+    /// cannot do now may pass.
+    pub fn may_change(&self) -> bool {
+        self.status >= 500 || matches!(self.status, 408 | 429)
+    }
+}
+
 /// A client of services.
 pub struct Http {
     agent: Agent,

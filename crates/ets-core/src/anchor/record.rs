@@ -9,7 +9,7 @@ use crate::canonical::{Limits, Payload};
 use crate::event::EventId;
 use crate::hash::Digest;
 use crate::name::Origin;
-use crate::verify::{Check, Trust};
+use crate::verify::{Check, Finding, FindingClass, Trust};
 
 /// How far an anchor came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,10 +129,34 @@ impl AnchorRecord {
         checks
     }
 
-    /// Whether it claims to be confirmed, and nothing that the server signed says so. Such a
-    /// row may have been put there by whoever can write rows.
-    pub fn is_undeclared(&self) -> bool {
-        self.state == Some(AnchorState::Confirmed) && self.declaration_id.is_none()
+    /// What [`AnchorRecord::checks`] finds wrong, and as unverifiable that it claims to be
+    /// confirmed where nothing that the server signed says so: such a row may have been put
+    /// there by whoever can write rows.
+    pub fn findings(
+        &self,
+        sealed: &Result<SealedCheckpoint, String>,
+        declared: &Result<Option<Declaration>, String>,
+    ) -> Vec<Finding> {
+        let failed = self.checks(sealed, declared).into_iter().filter(|check| check.passed == Some(false));
+        let mut findings: Vec<Finding> =
+            failed.map(|check| self.finding(FindingClass::Seal, check.name, &check.detail)).collect();
+        if self.state == Some(AnchorState::Confirmed) && self.declaration_id.is_none() {
+            findings.push(self.finding(
+                FindingClass::Unverifiable,
+                "anchor_declaration",
+                "confirmed, but not declared; ets.record_anchor declares it when it is told the same again",
+            ));
+        }
+        findings
+    }
+
+    /// A finding that names the anchor.
+    pub fn finding(&self, class: FindingClass, check: &'static str, problem: &str) -> Finding {
+        let (anchor, checkpoint) = (self.anchor_id, self.checkpoint_id);
+        Finding {
+            event_id: self.declaration_id,
+            ..Finding::new(class, check, format!("anchor {anchor} of checkpoint {checkpoint}: {problem}"))
+        }
     }
 
     /// The payload that declares this row.

@@ -10,9 +10,8 @@ use std::time::Duration;
 
 use ets_core::anchor::AnchorStatement;
 use ets_core::anchor::opentimestamps::{BlockHeaders, DEFAULT_MINIMUM_DIFFICULTY, Promise, Proof, Standing};
-use ets_core::time::Timestamp;
 
-use super::service::{Failure, Outcome, Service, Source, Verdict};
+use super::service::{Failure, Outcome, Service, Source, Verdict, moment};
 use crate::http::{Answer, Http, ServiceUrl};
 use crate::output;
 
@@ -85,10 +84,7 @@ impl Calendar {
         let answer = answer.map_err(Failure::passing)?;
         if answer.status != 200 {
             let reason = format!("{url} answered with HTTP status {}{}", answer.status, said(&answer));
-            return Err(Failure {
-                reason,
-                retry: answer.status >= 500 || matches!(answer.status, 408 | 429),
-            });
+            return Err(Failure { reason, retry: answer.may_change() });
         }
         let proof = Proof::submitted(digest, &nonce, &answer.body)
             .map_err(|error| Failure::passing(format!("the answer of {url} is no timestamp: {error}")))?;
@@ -160,14 +156,10 @@ impl Service for Calendar {
         earlier: Option<&[u8]>,
         _: &mut dyn Source,
     ) -> Result<Outcome, Failure> {
-        let proof = match earlier.and_then(|earlier| self.kept(statement, earlier)) {
-            None => self.submit(statement)?,
-            Some(proof) => proof,
-        };
-        let (proof, waiting) = match proof.leads_to_a_block() {
-            true => (proof, String::new()),
-            false if earlier.is_none() => (proof, String::new()),
-            false => self.upgrade(proof)?,
+        let (proof, waiting) = match earlier.and_then(|earlier| self.kept(statement, earlier)) {
+            None => (self.submit(statement)?, String::new()),
+            Some(proof) if proof.leads_to_a_block() => (proof, String::new()),
+            Some(proof) => self.upgrade(proof)?,
         };
         let evidence = proof.to_bytes();
         match proof.standing(&self.headers) {
@@ -191,7 +183,7 @@ impl Service for Calendar {
         match proof.standing(&self.headers) {
             Standing::Attested { height, time } => Ok(Verdict::Holds(format!(
                 "the statement existed when Bitcoin block {height} was mined, at {} by its header",
-                moment(time)
+                moment(time.into())
             ))),
             Standing::HeaderMissing { height } => Ok(Verdict::Unknown(missing(height))),
             Standing::Contradicted { height } => Err(contradicted(height)),
@@ -213,10 +205,4 @@ fn said(answer: &Answer) -> String {
     let text = String::from_utf8_lossy(&answer.body);
     let line: String = text.lines().next().unwrap_or_default().chars().take(100).collect();
     if line.trim().is_empty() { line } else { format!(": {}", output::printable(line.trim())) }
-}
-
-/// Seconds since 1970 as RFC 3339.
-fn moment(seconds: u32) -> String {
-    let moment = Timestamp::from_unix_micros(i64::from(seconds) * 1_000_000);
-    moment.map_or_else(|| format!("{seconds} seconds after 1970"), |moment| moment.to_string())
 }

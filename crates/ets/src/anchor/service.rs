@@ -3,6 +3,7 @@
 use ets_core::anchor::AnchorStatement;
 use ets_core::hash::Digest;
 use ets_core::name::DomainName;
+use ets_core::time::Timestamp;
 
 /// How far a publication came. The bytes are the evidence, kept as they are.
 #[derive(Debug)]
@@ -80,4 +81,11 @@ pub trait Service {
     /// # Errors
     /// It does not prove what it should, in one line.
     fn verify(&self, statement: &AnchorStatement, evidence: &[u8]) -> Result<Verdict, String>;
+}
+
+/// Seconds since 1970 as RFC 3339; as they are where no calendar has them.
+pub fn moment(seconds: u64) -> String {
+    let micros = i64::try_from(seconds).ok().and_then(|seconds| seconds.checked_mul(1_000_000));
+    let moment = micros.and_then(Timestamp::from_unix_micros);
+    moment.map_or_else(|| format!("{seconds} seconds after 1970"), |moment| moment.to_string())
 }

@@ -81,10 +81,8 @@ impl TimestampAuthority {
         let answer = self.http.post(self.url.as_str(), query, reply, request, MAX_BYTES);
         let answer = answer.map_err(Failure::passing)?;
         if answer.status != 200 {
-            let status = answer.status;
-            let reason = format!("{} answered with HTTP status {status}", self.url);
-            // The request will not be another next time: only what the server cannot do now may pass.
-            return Err(Failure { reason, retry: status >= 500 || matches!(status, 408 | 429) });
+            let reason = format!("{} answered with HTTP status {}", self.url, answer.status);
+            return Err(Failure { reason, retry: answer.may_change() });
         }
         if answer.content_type != reply {
             return Err(Failure::passing(format!("{} answered with something else than {reply}", self.url)));

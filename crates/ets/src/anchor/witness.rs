@@ -10,9 +10,8 @@ use ets_core::anchor::{AnchorStatement, WitnessPolicy, WitnessedCheckpoint};
 use ets_core::checkpoint::DomainRoot;
 use ets_core::merkle::verify_consistency;
 use ets_core::note::{CheckpointBody, Note};
-use ets_core::time::Timestamp;
 
-use super::service::{Failure, Outcome, Service, Source, Verdict};
+use super::service::{Failure, Outcome, Service, Source, Verdict, moment};
 use crate::http::{Answer, Http, ServiceUrl};
 use crate::output;
 
@@ -348,11 +347,4 @@ impl Service for Witnesses {
             moment(seconds),
         )))
     }
-}
-
-/// Seconds since 1970 as RFC 3339; as they are where no calendar has them.
-fn moment(seconds: u64) -> String {
-    let micros = i64::try_from(seconds).ok().and_then(|seconds| seconds.checked_mul(1_000_000));
-    let moment = micros.and_then(Timestamp::from_unix_micros);
-    moment.map_or_else(|| format!("{seconds} seconds after 1970"), |moment| moment.to_string())
 }

@@ -7,18 +7,14 @@ use ets_core::anchor::{AnchorStatement, verify_event_evidence};
 use ets_core::key::PublicKey;
 use ets_core::verify::Trust;
 
-use crate::anchor::{self, CalendarArguments, Service, TimestampArguments, WitnessArguments};
+use crate::anchor::{self, JudgedArguments, Service};
 use crate::keys::public_key;
 
 /// Who is believed; the same options as of `ets anchor`.
 #[derive(clap::Args)]
 pub struct TrustArguments {
     #[command(flatten)]
-    timestamps: TimestampArguments,
-    #[command(flatten)]
-    calendars: CalendarArguments,
-    #[command(flatten)]
-    witnesses: WitnessArguments,
+    judged: JudgedArguments,
     /// The root key of a ledger that this one is anchored in; may be repeated
     #[arg(long, value_name = "HEX")]
     ledger_root_key: Vec<String>,
@@ -50,18 +46,8 @@ impl TrustArguments {
     /// # Errors
     /// A message for the user.
     pub fn open(&self) -> Result<Trusted, String> {
-        // The services are never asked here, so there is nothing to wait for.
-        let time_out = Duration::ZERO;
-        let mut services: Vec<Box<dyn Service>> = Vec::new();
-        for authority in self.timestamps.open(time_out, None)? {
-            services.push(Box::new(authority));
-        }
-        for calendar in self.calendars.open(time_out, None)? {
-            services.push(Box::new(calendar));
-        }
-        if let Some(witnesses) = self.witnesses.open(time_out, None)? {
-            services.push(Box::new(witnesses));
-        }
+        // They are never asked here, so there is nothing to wait for.
+        let services = self.judged.open(Duration::ZERO, None)?;
         let ledgers = self.ledger_root_key.iter().map(|hex| public_key("--ledger-root-key", hex));
         Ok(Trusted { services, ledgers: ledgers.collect::<Result<_, _>>()? })
     }

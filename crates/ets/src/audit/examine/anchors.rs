@@ -90,18 +90,9 @@ pub fn anchors(
         let declared =
             ledger.declared.iter().find(|event| Some(event.declaration.event_id) == row.declaration_id);
         let declared = Ok(declared.map(|event| event.declaration.clone()));
-        let mut is_sound = true;
-        for check in row.checks(&ledger.sealed(row.checkpoint_id), &declared) {
-            if check.passed == Some(false) {
-                is_sound = false;
-                findings.add(broken(row, check.name, &check.detail));
-            }
-        }
-        if row.is_undeclared() {
-            let (anchor, checkpoint) = (row.anchor_id, row.checkpoint_id);
-            let detail = format!("anchor {anchor} of checkpoint {checkpoint} is confirmed, but not declared");
-            findings.add(Finding::new(FindingClass::Unverifiable, "anchor_declaration", detail));
-        }
+        let found = row.findings(&ledger.sealed(row.checkpoint_id), &declared);
+        let is_sound = found.iter().all(|finding| finding.class == FindingClass::Unverifiable);
+        findings.extend(found);
         let (true, Some(AnchorState::Confirmed), Some(evidence), Ok(statement)) =
             (is_sound, row.state, row.evidence.as_deref(), AnchorStatement::parse(&row.statement))
         else {
@@ -118,7 +109,9 @@ pub fn anchors(
                 },
                 leaves: statement.domain_roots().iter().map(|root| root.tree_size).sum(),
             }),
-            Verdict::Broken(problem) => findings.add(broken(row, "anchor_evidence", &problem)),
+            Verdict::Broken(problem) => {
+                findings.add(row.finding(FindingClass::Seal, "anchor_evidence", &problem))
+            }
             Verdict::Untold(why) => all.untold.push(format!("{place}: {why}")),
             Verdict::Unnamed => unnamed += 1,
             Verdict::Elsewhere => {}
@@ -165,18 +158,6 @@ fn undone(
         });
     }
     Ok(())
-}
-
-fn broken(row: &AnchorRecord, check: &'static str, problem: &str) -> Finding {
-    let (anchor, checkpoint) = (row.anchor_id, row.checkpoint_id);
-    Finding {
-        event_id: row.declaration_id,
-        ..Finding::new(
-            FindingClass::Seal,
-            check,
-            format!("anchor {anchor} of checkpoint {checkpoint}: {problem}"),
-        )
-    }
 }
 
 impl Ledger<'_> {
