@@ -245,6 +245,13 @@ CREATE OR REPLACE VIEW ets.status AS
            CASE WHEN streams.events = 0 THEN ': waits for its first event, signed by the root key' END) AS detail
     FROM ets.ledger, streams
    UNION ALL
+  SELECT 'version', CASE WHEN extension.extversion = files.default_version THEN 'ok' ELSE 'warning' END, extension.extversion,
+         CASE WHEN extension.extversion <> files.default_version
+              THEN files.default_version || ' is installed: ALTER EXTENSION pg_ets UPDATE, then SELECT ets.arm()' END
+    FROM pg_catalog.pg_extension AS extension
+    JOIN pg_catalog.pg_available_extensions() AS files (name, default_version, comment) ON files.name = extension.extname
+   WHERE extension.extname = 'pg_ets'
+   UNION ALL
   SELECT 'authority', CASE WHEN keys > 1 THEN 'ok' ELSE 'warning' END, pg_catalog.concat(keys, CASE keys WHEN 1 THEN ' root key' ELSE ' root keys' END),
          CASE WHEN keys > 1 THEN NULL
               ELSE 'register a second root key and keep it elsewhere: if this one is lost, nobody can register keys again' END

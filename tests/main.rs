@@ -45,6 +45,7 @@ mod timestamps;
 mod tlog;
 mod tls;
 mod transfer;
+mod upgrades;
 mod validate;
 mod verifiers;
 mod webhooks;

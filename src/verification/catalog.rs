@@ -32,30 +32,45 @@ struct Stored {
 
 fn functions(findings: &mut Findings) -> Result<()> {
     let stored = stored_functions()?;
+    let remedy = remedy()?;
+    let mut add = |name: &str, what: &str| {
+        findings.add(guard("function", format!("the function ets.{name} {what}; {remedy}")));
+    };
     for declared in declared::functions() {
         let mut named = stored.iter().filter(|stored| stored.name == declared.name);
         match named.next() {
-            None => findings.add(guard("function", format!("the function ets.{} is missing", declared.name))),
+            None => add(declared.name, "is missing"),
             Some(first) => {
                 for stored in std::iter::once(first).chain(named) {
                     if let Some(what) = difference(declared, stored) {
-                        let detail = format!(
-                            "the function ets.{} {what}; DROP EXTENSION pg_ets CASCADE, CREATE EXTENSION pg_ets and \
-                             ets.arm() make it again",
-                            declared.name
-                        );
-                        findings.add(guard("function", detail));
+                        add(declared.name, what);
                     }
                 }
             }
         }
     }
     for stored in stored.iter().filter(|stored| stored.is_members && !declared::is_function(&stored.name)) {
-        let detail =
-            format!("the extension has a function ets.{} that this library does not know", stored.name);
-        findings.add(guard("function", detail));
+        add(&stored.name, "is the extension's, and this library does not know it");
     }
     Ok(())
+}
+
+/// What puts the functions right: after a new library was installed, an update.
+fn remedy() -> Result<String> {
+    let library = env!("CARGO_PKG_VERSION");
+    let version = db::first(
+        View::Query,
+        "SELECT extension.extversion FROM pg_catalog.pg_extension AS extension WHERE extension.extname = 'pg_ets'",
+        &[],
+        |row| Ok(row.text(1)),
+    )?;
+    Ok(match version.flatten() {
+        Some(version) if version != library => format!(
+            "the extension is of version {version} and its library of {library}: ALTER EXTENSION pg_ets UPDATE, \
+             then SELECT ets.arm()"
+        ),
+        _ => "DROP EXTENSION pg_ets CASCADE, CREATE EXTENSION pg_ets and ets.arm() make it again".to_owned(),
+    })
 }
 
 /// How a function of the right name is another than the declared one.
