@@ -6,7 +6,7 @@ PG_CONFIG ?= pg_config
 PG ?= 15
 export PG
 
-.PHONY: help setup demo serve test test-short test-all test-upgrade torture bench install installcheck clean
+.PHONY: help setup demo serve test test-short test-all test-upgrade test-packages torture package bench install installcheck clean
 .DEFAULT_GOAL := help
 
 help:
@@ -20,6 +20,8 @@ help:
 	@echo 'make test-upgrade             pg_upgrade of a live ledger from 16 to 18, verified'
 	@echo 'make torture                  kill -9 under load, ROUNDS=200 times, from a SEED'
 	@echo 'make bench                    measure appends, write bench/RESULTS.md'
+	@echo 'make package                  Debian packages of the extension (PG=NN) and of the tools'
+	@echo 'make test-packages            install, try and purge them in a new Debian (as root)'
 	@echo 'make install PG_CONFIG=…      build and install the extension into that PostgreSQL'
 	@echo 'make installcheck             golden SQL tests against an installed server (PGHOST, PGPORT, PGUSER)'
 	@echo 'make setup                    as root: install what building needs; else: say what is missing'
@@ -52,6 +54,12 @@ test-upgrade:
 
 torture: setup
 	@scripts/torture
+
+package: setup
+	@scripts/package
+
+test-packages: setup
+	@scripts/test-packages
 
 bench: setup
 	@scripts/private-pg bench/run
