@@ -25,6 +25,7 @@ mod json_schema_suite;
 mod key_file;
 mod majors;
 mod opentimestamps;
+mod packaging;
 mod privileges;
 mod program;
 mod proofs;
