@@ -71,10 +71,10 @@ forest_verify() {
   local -a verify=() bare=() audit=()
   local root begun
   root=$(sql -c "SELECT ets.trust_root()->>'root_public_key'")
-  cargo build --release --quiet --package ets
+  build_programs
   peak_of_all=0
   for ((round = 1; round <= rounds; round++)); do
-    bare+=("$(cargo run --release --quiet --package ets-core --example verify_rate -- $((prepared / 10 + 1000)))")
+    bare+=("$("$target/release/examples/verify_rate" $((prepared / 10 + 1000)))")
     watched 'SELECT 1 / (count(*) = 0)::integer FROM ets.verify_ledger()'
     verify+=("$taken")
     begun=$EPOCHREALTIME

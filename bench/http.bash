@@ -61,7 +61,7 @@ bench_http() {
 serve() {
   local program=$target/debug/ets-http
   if [[ -z $smoke || ! -x $program ]]; then
-    cargo build --quiet --release -p ets-http
+    build_programs
     program=$target/release/ets-http
   fi
   "$program" --listen 127.0.0.1:0 --dsn "dbname=$PGDATABASE" >"$cluster/http.out" 2>"$cluster/http.log" &
