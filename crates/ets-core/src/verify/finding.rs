@@ -86,6 +86,21 @@ pub enum FindingClass {
 }
 
 impl FindingClass {
+    /// Every class, as declared.
+    pub const ALL: [FindingClass; 11] = [
+        FindingClass::Tampering,
+        FindingClass::Authority,
+        FindingClass::LateAuthority,
+        FindingClass::Compromised,
+        FindingClass::Schema,
+        FindingClass::Rule,
+        FindingClass::Projection,
+        FindingClass::Seal,
+        FindingClass::Unsealed,
+        FindingClass::Guard,
+        FindingClass::Unverifiable,
+    ];
+
     /// The name in SQL and JSON.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,0 +1,169 @@
+//! The pages of docs/: every SQL block runs, every link leads somewhere, and what is
+//! listed is complete.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ets_core::verify::FindingClass;
+use ets_tests::{Cluster, Ledger, checkout, order};
+
+/// Pages whose blocks another test runs, since they need more than one database.
+const ELSEWHERE: [(&str, &str); 1] =
+    [("replica.md", "tests/replica.rs: the_steps_of_the_documentation_work")];
+
+/// What a page takes for granted beyond the ledger of [`Ledger::new`] with a seal.
+const BEFORE: [(&str, &str); 1] = [(
+    "rules.md",
+    "SELECT ets.create_domain('accounts'), ets.create_domain('sales');
+     SELECT ets.register_schema('sale/1.0.0', 'sales', '{\"type\": \"object\"}');
+     CREATE SCHEMA app; CREATE TABLE app.customer (id text PRIMARY KEY);",
+)];
+
+/// Pages that begin before there is a ledger.
+const FROM_NOTHING: [&str; 1] = ["getting-started.md"];
+
+/// The Markdown pages below docs/, by their path there.
+fn pages() -> Vec<(String, String)> {
+    fn below(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).expect("a folder").flatten() {
+            match entry.path() {
+                path if path.is_dir() => below(&path, found),
+                path if path.extension().is_some_and(|extension| extension == "md") => found.push(path),
+                _ => {}
+            }
+        }
+    }
+    let docs = checkout().join("docs");
+    let mut found = Vec::new();
+    below(&docs, &mut found);
+    found.sort();
+    let name = |path: &PathBuf| path.strip_prefix(&docs).expect("below docs").to_string_lossy().into_owned();
+    found.iter().map(|path| (name(path), fs::read_to_string(path).expect("a page"))).collect()
+}
+
+/// The SQL blocks of a page, each at its line, so that psql's messages name the page's lines.
+fn script(text: &str) -> String {
+    let mut within = false;
+    let lines = text.lines().map(|line| match (within, line.trim_end()) {
+        (false, "```sql") => {
+            within = true;
+            ""
+        }
+        (true, "```") => {
+            within = false;
+            ""
+        }
+        (true, line) => line,
+        (false, _) => "",
+    });
+    let script: Vec<&str> = lines.collect();
+    assert!(!within, "a block does not end");
+    script.join("\n")
+}
+
+#[test]
+fn every_sql_block_of_the_documentation_runs() {
+    let mut run = 0;
+    for (name, text) in pages() {
+        let script = script(&text);
+        if script.trim().is_empty() {
+            continue;
+        }
+        if let Some((_, test)) = ELSEWHERE.iter().find(|(page, _)| *page == name) {
+            let (file, function) = test.split_once(": ").expect("file and function");
+            let source = fs::read_to_string(checkout().join(file)).expect("a test");
+            assert!(source.contains(&format!("fn {function}()")), "{test} does not run {name}");
+            continue;
+        }
+        // A cluster each: a page may make roles.
+        let cluster = Cluster::start(&format!("docs-{run}"), &["fsync=off"]);
+        let database = cluster.create_database();
+        let mut client = cluster.connect(&database);
+        if FROM_NOTHING.contains(&name.as_str()) {
+            client.batch_execute("DROP EXTENSION pg_ets").expect("the page creates it");
+        } else {
+            let (_, alice) = Ledger::set_up(&mut client);
+            let previous = ets_tests::head(&mut client, "a").0;
+            ets_tests::append(&mut client, &alice, &order("a", 1), &previous).expect("an event");
+            client.execute("SELECT ets.seal()", &[]).expect("sealed");
+        }
+        if let Some((_, sql)) = BEFORE.iter().find(|(page, _)| *page == name) {
+            client.batch_execute(sql).unwrap_or_else(|error| panic!("before {name}: {error}"));
+        }
+        if let Err(error) = cluster.psql(&database, &script) {
+            panic!("docs/{name}: {error}");
+        }
+        run += 1;
+    }
+    assert!(run >= 5, "only {run} pages have SQL");
+}
+
+/// Links to files, and to headings of files, by the rule of the sites that show Markdown.
+#[test]
+fn every_link_of_the_documentation_leads_somewhere() {
+    let anchors = |text: &str| -> BTreeSet<String> {
+        let headings = text.lines().filter(|line| line.starts_with('#'));
+        let slug = |heading: &str| -> String {
+            let words = heading.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+            words.chars().filter(|letter| letter.is_alphanumeric() || "-_".contains(*letter)).collect()
+        };
+        headings.map(slug).collect()
+    };
+    let mut links = 0;
+    let mut check = |place: &Path, name: &str, text: &str| {
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if link.contains("://") || link.contains(' ') {
+                continue;
+            }
+            let (file, anchor) =
+                link.split_once('#').map_or((link, None), |(file, anchor)| (file, Some(anchor)));
+            let path = if file.is_empty() { place.join(name) } else { place.join(file) };
+            assert!(path.exists(), "{name}: {link} is not there");
+            if let Some(anchor) = anchor {
+                let target = fs::read_to_string(&path).expect("a page");
+                assert!(anchors(&target).contains(anchor), "{name}: {link} has no such heading");
+            }
+            links += 1;
+        }
+    };
+    for (name, text) in pages() {
+        let path = checkout().join("docs").join(&name);
+        let file = path.file_name().and_then(|name| name.to_str()).expect("a name").to_owned();
+        check(path.parent().expect("a folder"), &file, &text);
+    }
+    for name in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"] {
+        check(&checkout(), name, &fs::read_to_string(checkout().join(name)).expect("a page"));
+    }
+    assert!(links > 100, "{links} links");
+}
+
+/// The run-book has a row for each class of finding and for each item of `ets.status`.
+#[test]
+fn the_run_book_is_complete() {
+    let text = fs::read_to_string(checkout().join("docs/operations.md")).expect("docs/operations.md");
+    let (_, rest) = text.split_once("<!-- classes -->").expect("the classes");
+    let (classes, _) = rest.split_once("<!-- /classes -->").expect("their end");
+    let listed: BTreeSet<&str> =
+        classes.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    assert_eq!(listed, FindingClass::ALL.iter().map(|class| class.as_str()).collect());
+    let mut ledger = Ledger::new();
+    let (_, rest) = text.split_once("Each item of `ets.status`:").expect("the items");
+    let (items, _) = rest.split_once("\n\nA run").expect("their end");
+    for row in ledger.client.query("SELECT item FROM ets.status", &[]).expect("ets.status") {
+        let item: String = row.get(0);
+        assert!(items.contains(&format!("`{item}`")), "docs/operations.md does not explain {item}");
+    }
+}
+
+/// docs/README.md leads to every page.
+#[test]
+fn no_page_is_forgotten() {
+    let index = fs::read_to_string(checkout().join("docs/README.md")).expect("docs/README.md");
+    for (name, _) in pages() {
+        assert!(
+            name == "README.md" || index.contains(&format!("]({name})")),
+            "docs/README.md forgets {name}"
+        );
+    }
+}
