@@ -3,24 +3,36 @@
 
 use std::fs;
 
-use ets_tests::{Cluster, checkout};
+use ets_tests::{Cluster, Ledger, checkout};
 
 #[test]
 fn the_surface_is_as_written_down() {
-    let database = Cluster::shared().database();
-    let mut client = database.connect();
-    let sql = "SELECT format('%s ets.%s(%s) -> %s | %s, %s%s%s',
+    let mut ledger = Ledger::new();
+    let client = &mut ledger.client;
+    let sql = "SELECT format('%s ets.%s(%s) -> %s | %s, %s%s%s%s, owner %s',
             CASE prokind WHEN 'p' THEN 'procedure' ELSE 'function' END, proname, pg_get_function_arguments(oid),
             pg_get_function_result(oid),
             CASE provolatile WHEN 'i' THEN 'immutable' WHEN 's' THEN 'stable' ELSE 'volatile' END,
             CASE proparallel WHEN 's' THEN 'parallel safe' WHEN 'r' THEN 'parallel restricted' ELSE 'parallel unsafe' END,
             CASE WHEN proisstrict THEN ', strict' ELSE '' END,
-            CASE WHEN prosecdef THEN ', security definer' ELSE '' END)
+            CASE WHEN prosecdef THEN ', security definer' ELSE '' END,
+            coalesce(', ' || array_to_string(proconfig, ', '), ''),
+            CASE WHEN (SELECT rolsuper FROM pg_roles WHERE oid = proowner) THEN 'superuser' ELSE 'other' END)
         FROM pg_proc WHERE pronamespace = 'ets'::regnamespace
         UNION ALL
         SELECT format('type ets.%s (%s)', typname, (SELECT string_agg(format('%s %s', attname,
             format_type(atttypid, atttypmod)), ', ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = typrelid))
         FROM pg_type WHERE typnamespace = 'ets'::regnamespace AND typtype = 'c'
+            AND (SELECT relkind FROM pg_class WHERE oid = typrelid) = 'c'
+        UNION ALL
+        SELECT format('%s ets.%s (%s), owner %s, granted to %s', CASE relkind WHEN 'v' THEN 'view' ELSE 'table' END, relname,
+            (SELECT string_agg(format('%s %s', attname, format_type(atttypid, atttypmod)), ', ' ORDER BY attnum)
+               FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped),
+            CASE WHEN (SELECT rolsuper FROM pg_roles WHERE oid = relowner) THEN 'superuser' ELSE 'other' END,
+            coalesce((SELECT string_agg(DISTINCT grantee::regrole::text, ', ') FROM aclexplode(relacl) WHERE grantee <> relowner), 'nobody'))
+        FROM pg_class AS c WHERE relnamespace = 'ets'::regnamespace AND relkind IN ('r', 'v')
+        UNION ALL
+        SELECT format('event trigger %s on %s', evtname, evtevent) FROM pg_event_trigger
         UNION ALL
         SELECT format('setting %s: %s, %s', name, vartype, context) FROM pg_settings WHERE name LIKE 'ets.%'
         ORDER BY 1";
