@@ -22,6 +22,7 @@ mod fuzz_args;
 mod guards;
 mod hostile;
 mod http;
+mod integrations;
 mod json_schema_suite;
 mod key_file;
 mod majors;
