@@ -18,7 +18,7 @@ help:
 	@echo 'make test-short               what another major version could break soonest'
 	@echo 'make test-all                 make test on 15, 16, 17 and 18, then test-upgrade'
 	@echo 'make test-upgrade             pg_upgrade of a live ledger from 16 to 18, verified'
-	@echo 'make torture                  kill -9 under load, ROUNDS=200 times, from a SEED'
+	@echo 'make torture                  kill -9 under load, ROUNDS=200 times, from a SEED; full disks, stopped statements'
 	@echo 'make bench                    measure appends, write bench/RESULTS.md'
 	@echo 'make package                  Debian packages of the extension (PG=NN) and of the tools'
 	@echo 'make test-packages            install, try and purge them in a new Debian (as root)'

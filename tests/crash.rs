@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ets_tests::{Cluster, Ledger, SCHEMA, Signer, append, findings, hash_of, head, order};
+use ets_tests::{Chance, Cluster, Ledger, SCHEMA, Signer, append, findings, hash_of, head, order, setting};
 use postgres::Client;
 use serde_json::Value;
 
@@ -90,31 +90,13 @@ impl Way {
     }
 }
 
-/// Numbers that follow from a seed (SplitMix64).
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
-    }
-}
-
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name)
-        .map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
-}
-
 /// Rounds of eight writers, a sealer, rebuilds and changes of the registry, each ended by
 /// SIGKILL of every process of the server, or of one of its backends, which makes the
 /// others end and the server recover. fsync is on: an acknowledgement means the disk has it.
 #[test]
 fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
     let (rounds, seed) = (setting("ETS_TORTURE_ROUNDS", 6), setting("ETS_TORTURE_SEED", 1));
-    let mut chance = Chance(seed);
+    let mut chance = Chance::new(seed);
     let cluster = Cluster::start("crash", &[]);
     let mut database = String::new();
     let acknowledged: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());

@@ -3,6 +3,7 @@
 
 mod audited;
 mod chain;
+mod chance;
 mod cluster;
 mod copies;
 mod golden;
@@ -16,6 +17,7 @@ pub mod timestamp_authority;
 
 pub use audited::audit;
 pub use chain::Chain;
+pub use chance::{Chance, setting};
 pub use cluster::{Cluster, Database, bin, checkout, give_to_server, program};
 pub use copies::Dump;
 pub use golden::{assert_documented, assert_generated};
