@@ -147,3 +147,41 @@ fn a_django_program_appends_in_its_own_transaction() {
 fn a_rails_program_appends_in_its_own_transaction() {
     Shop::open("rails", &["ruby", &example("rails/shop.rb")], Vec::new()).prove();
 }
+
+#[test]
+fn a_prisma_program_appends_in_its_own_transaction() {
+    let folder = test_data(&["npm", "examples/integrations/prisma"]);
+    // The client is JavaScript; the engine that Prisma would fetch is for migrations.
+    let generate = Command::new("node")
+        .arg(folder.join("node_modules/prisma/build/index.js"))
+        .args(["generate", "--schema", "schema.prisma"])
+        .current_dir(&folder)
+        .env("PRISMA_SCHEMA_ENGINE_BINARY", "/bin/true")
+        .env("CHECKPOINT_DISABLE", "1")
+        .output()
+        .expect("prisma generate");
+    assert!(generate.status.success(), "{}", String::from_utf8_lossy(&generate.stderr));
+    Shop::open("prisma", &["node", &folder.join("shop.mjs").display().to_string()], Vec::new()).prove();
+}
+
+/// The page shows the part of each program that matters, as it is in the program.
+#[test]
+fn the_page_shows_the_programs_as_they_are() {
+    let page =
+        std::fs::read_to_string(checkout().join("docs/integrations.md")).expect("docs/integrations.md");
+    let mut shown = 0;
+    for part in page.split("<!-- from ").skip(1) {
+        let (file, rest) = part.split_once(" -->").expect("a file");
+        let (_, rest) = rest.split_once("```").expect("a block");
+        let (_, rest) = rest.split_once('\n').expect("its language");
+        let (block, _) = rest.split_once("```").expect("its end");
+        let text =
+            std::fs::read_to_string(checkout().join("examples/integrations").join(file)).expect("a program");
+        assert!(
+            text.contains(block) && block.lines().count() > 8,
+            "docs/integrations.md differs from {file}:\n{block}"
+        );
+        shown += 1;
+    }
+    assert_eq!(shown, 4);
+}
