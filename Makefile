@@ -6,7 +6,7 @@ PG_CONFIG ?= pg_config
 PG ?= 15
 export PG
 
-.PHONY: help setup demo serve test test-short test-all test-upgrade test-packages torture package bench install installcheck clean
+.PHONY: help setup demo serve test test-short test-all test-upgrade test-packages torture fuzz package bench install installcheck clean
 .DEFAULT_GOAL := help
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo 'make test-all                 make test on 15, 16, 17 and 18, then test-upgrade'
 	@echo 'make test-upgrade             pg_upgrade of a live ledger from 16 to 18, verified'
 	@echo 'make torture                  kill -9 under load, ROUNDS=200 times, from a SEED; full disks, stopped statements'
+	@echo 'make fuzz                     what reads foreign bytes, SECONDS_EACH=60, TARGET=name or all'
 	@echo 'make bench                    measure appends, write bench/RESULTS.md'
 	@echo 'make package                  Debian packages of the extension (PG=NN) and of the tools'
 	@echo 'make test-packages            install, try and purge them in a new Debian (as root)'
@@ -54,6 +55,9 @@ test-upgrade:
 
 torture: setup
 	@scripts/torture
+
+fuzz: setup
+	@scripts/fuzz $(TARGET)
 
 package: setup
 	@scripts/package
