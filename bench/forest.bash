@@ -71,14 +71,14 @@ forest_verify() {
   local -a verify=() bare=() audit=()
   local root begun
   root=$(sql -c "SELECT ets.trust_root()->>'root_public_key'")
-  build_programs
+  build_programs "$profile"
   peak_of_all=0
   for ((round = 1; round <= rounds; round++)); do
-    bare+=("$("$target/release/examples/verify_rate" $((prepared / 10 + 1000)))")
+    bare+=("$("$built/examples/verify_rate" $((prepared / 10 + 1000)))")
     watched 'SELECT 1 / (count(*) = 0)::integer FROM ets.verify_ledger()'
     verify+=("$taken")
     begun=$EPOCHREALTIME
-    "$target/release/ets" audit --quiet --root-key "$root" >"$cluster/audit.txt" || fail "ets audit: $(<"$cluster/audit.txt")"
+    "$built/ets" audit --quiet --root-key "$root" >"$cluster/audit.txt" || fail "ets audit: $(<"$cluster/audit.txt")"
     audit+=("$(awk -v begun="$begun" -v ended="$EPOCHREALTIME" 'BEGIN { print ended - begun }')")
   done
   rate=$(median "${bare[@]}")

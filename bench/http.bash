@@ -59,12 +59,8 @@ bench_http() {
 
 # Starts the server on a port of its own; sets `server`, its process, and `url`.
 serve() {
-  local program=$target/debug/ets-http
-  if [[ -z $smoke || ! -x $program ]]; then
-    build_programs
-    program=$target/release/ets-http
-  fi
-  "$program" --listen 127.0.0.1:0 --dsn "dbname=$PGDATABASE" >"$cluster/http.out" 2>"$cluster/http.log" &
+  build_programs "$profile"
+  "$built/ets-http" --listen 127.0.0.1:0 --dsn "dbname=$PGDATABASE" >"$cluster/http.out" 2>"$cluster/http.log" &
   server=$!
   # Not one of the jobs that wait_all waits for.
   disown "$server"

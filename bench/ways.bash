@@ -77,8 +77,8 @@ ways_many() {
   local first=$((600000 + $1 * 10)) batches=10 number bare begun
   batch_of=1000 copied=100000
   [[ -z $smoke ]] || batches=1 copied=2000
-  build_programs
-  bare=$("$target/release/examples/verify_rate" 20000)
+  build_programs "$profile"
+  bare=$("$built/examples/verify_rate" 20000)
   sign "$first" $((batches * batch_of)) payment/1.0.0 &
   sign $((first + 1)) "$copied" payment/1.0.0 &
   wait_all
