@@ -18,26 +18,79 @@ use crate::ledger;
 use crate::server_functions::{CommandCounterIncrement, heap_form_tuple, table_close, table_open};
 use crate::triggers::column;
 
-/// Stores a row of `ets.ledger_event` and answers true; false if the table wants an
-/// INSERT: then nothing was done.
-pub fn store(values: &mut [Datum; column::COUNT]) -> Result<bool> {
-    let Some(table) = ledger::table(c"ledger_event") else { return Ok(false) };
-    let mut stored = false;
-    // SAFETY: C calls only, and no destructors: `values` and `stored` are plain.
-    db::catch(|| unsafe {
-        PreventCommandIfReadOnly(c"INSERT".as_ptr());
-        let relation = table_open(table, pg_sys::RowExclusiveLock as i32);
-        if is_as_made(relation) {
-            insert(relation, values);
-            stored = true;
-        }
-        // The lock on the table stays until the transaction ends, as after any INSERT.
-        table_close(relation, pg_sys::NoLock as i32);
-    })?;
-    Ok(stored)
+/// `ets.ledger_event`, open for a statement's rows.
+pub struct Target {
+    relation: pg_sys::Relation,
+    state: *mut pg_sys::EState,
+    result: Box<pg_sys::ResultRelInfo>,
+    slot: *mut pg_sys::TupleTableSlot,
 }
 
-/// Whether an INSERT would do no more than [`insert`] and the gate's own triggers.
+impl Target {
+    /// Opens the table; none if it wants an INSERT. After an error of Postgres the
+    /// transaction's abort closes it.
+    pub fn open() -> Result<Option<Target>> {
+        let Some(table) = ledger::table(c"ledger_event") else { return Ok(None) };
+        let mut target = Target {
+            relation: std::ptr::null_mut(),
+            state: std::ptr::null_mut(),
+            // SAFETY: InitResultRelInfo fills it in; zeroes are what makeNode leaves.
+            result: Box::new(unsafe { std::mem::zeroed() }),
+            slot: std::ptr::null_mut(),
+        };
+        // SAFETY: C calls only, and no destructors: what they write to is plain.
+        db::catch(|| unsafe {
+            PreventCommandIfReadOnly(c"INSERT".as_ptr());
+            let relation = table_open(table, pg_sys::RowExclusiveLock as i32);
+            if is_as_made(relation) {
+                target.relation = relation;
+                target.state = CreateExecutorState();
+                target.result.type_ = pg_sys::NodeTag::T_ResultRelInfo;
+                InitResultRelInfo(&mut *target.result, relation, 0, std::ptr::null_mut(), 0);
+                ExecOpenIndices(&mut *target.result, false);
+                target.slot =
+                    MakeSingleTupleTableSlot((*relation).rd_att, &raw const pg_sys::TTSOpsHeapTuple);
+            } else {
+                table_close(relation, pg_sys::NoLock as i32);
+            }
+        })?;
+        Ok((!target.relation.is_null()).then_some(target))
+    }
+
+    /// Puts a row into the table and its indexes, past its row trigger.
+    pub fn insert(&mut self, values: &mut [Datum; column::COUNT]) -> Result<()> {
+        let mut nulls = [false; column::COUNT];
+        // SAFETY: as in `open`; the row has as many values as the table columns.
+        db::catch(|| unsafe {
+            let tuple = heap_form_tuple((*self.relation).rd_att, values.as_mut_ptr(), nulls.as_mut_ptr());
+            ExecStoreHeapTuple(tuple, self.slot, true);
+            ExecSimpleRelationInsert(&mut *self.result, self.state, self.slot);
+            // The tuple is not needed for longer than what it was made of.
+            if let Some(clear) = (*(*self.slot).tts_ops).clear {
+                clear(self.slot);
+            }
+            let each_tuple = (*self.state).es_per_tuple_exprcontext;
+            if !each_tuple.is_null() {
+                MemoryContextReset((*each_tuple).ecxt_per_tuple_memory);
+            }
+        })
+    }
+
+    /// Closes the table; what was stored can be read from now on.
+    pub fn close(mut self) -> Result<()> {
+        // SAFETY: as in `open`.
+        db::catch(|| unsafe {
+            ExecDropSingleTupleTableSlot(self.slot);
+            ExecCloseIndices(&mut *self.result);
+            FreeExecutorState(self.state);
+            // The lock on the table stays until the transaction ends, as after any INSERT.
+            table_close(self.relation, pg_sys::NoLock as i32);
+            CommandCounterIncrement();
+        })
+    }
+}
+
+/// Whether an INSERT would do no more than [`Target::insert`] and the gate's own triggers.
 ///
 /// # Safety
 /// `relation` is open.
@@ -84,30 +137,6 @@ unsafe fn has_gate_alone(triggers: *const pg_sys::TriggerDesc) -> bool {
     }
 }
 
-/// Puts the row into the table and its indexes, past its row trigger.
-///
-/// # Safety
-/// As [`is_as_made`], which has said yes; inside `catch`.
-unsafe fn insert(relation: pg_sys::Relation, values: &mut [Datum; column::COUNT]) {
-    unsafe {
-        let descriptor = (*relation).rd_att;
-        let mut nulls = [false; column::COUNT];
-        let state = CreateExecutorState();
-        let mut target =
-            pg_sys::ResultRelInfo { type_: pg_sys::NodeTag::T_ResultRelInfo, ..std::mem::zeroed() };
-        InitResultRelInfo(&mut target, relation, 0, std::ptr::null_mut(), 0);
-        ExecOpenIndices(&mut target, false);
-        let slot = MakeSingleTupleTableSlot(descriptor, &raw const pg_sys::TTSOpsHeapTuple);
-        let tuple = heap_form_tuple(descriptor, values.as_mut_ptr(), nulls.as_mut_ptr());
-        ExecStoreHeapTuple(tuple, slot, true);
-        ExecSimpleRelationInsert(&mut target, state, slot);
-        ExecDropSingleTupleTableSlot(slot);
-        ExecCloseIndices(&mut target);
-        FreeExecutorState(state);
-        CommandCounterIncrement();
-    }
-}
-
 crate::server_functions! {
     fn PreventCommandIfReadOnly(command: *const c_char);
     fn pg_class_aclcheck(table: Oid, role: Oid, mode: pg_sys::AclMode) -> pg_sys::AclResult::Type;
@@ -131,6 +160,7 @@ crate::server_functions! {
         slot: *mut pg_sys::TupleTableSlot,
         free: bool,
     ) -> *mut pg_sys::TupleTableSlot;
+    fn MemoryContextReset(context: pg_sys::MemoryContext);
     fn ExecDropSingleTupleTableSlot(slot: *mut pg_sys::TupleTableSlot);
     fn ExecSimpleRelationInsert(
         target: *mut pg_sys::ResultRelInfo,

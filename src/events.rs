@@ -1,16 +1,18 @@
 //! Stored events: looking them up, and putting admitted ones in.
 
-use ets_core::event::{Event, EventId};
+use ets_core::canonical::Payload;
+use ets_core::event::{Event, EventId, Header};
 use pgrx::pg_sys::{self, Datum};
 use serde_json::json;
 
 use crate::db::{self, View};
 use crate::error::{Error, Result, sqlstate};
+use crate::event_row::Target;
 use crate::function::no_event;
 use crate::transaction::{self, Expected};
 use crate::triggers::{self, column};
 use crate::value::Value;
-use crate::{event_row, owner, rows};
+use crate::{owner, rows};
 
 /// The stored event of this id, in whichever domain.
 ///
@@ -57,65 +59,54 @@ pub fn taken(id: EventId) -> Error {
         .hint("leave event_id out, or make a new UUID version 7; a retry must send the same event")
 }
 
-/// Stores an admitted event and answers the datum of its payload, which lives as
-/// long as the present memory context. `payload` is the datum that the caller
-/// gave, if it is already what will be stored.
-pub fn insert(event: &Event, payload: Option<Datum>) -> Result<Datum> {
-    together(|statement| statement.insert(event, payload))
+/// Stores an admitted event in a statement of its own; the row's columns as `ets.event` has
+/// them. `given` is the datum of the payload, if the caller has one that is what will be stored.
+pub fn insert(header: &Header, payload: &Payload, given: Option<Datum>) -> Result<Vec<Value>> {
+    together("row", |statement| statement.insert(header, payload, given))
 }
 
 /// Runs `body`, whose inserts are one statement: each head is written once, at its end,
-/// however many events moved it.
-pub fn together<T>(body: impl FnOnce(&mut Statement) -> Result<T>) -> Result<T> {
-    let mut statement = Statement { stored: 0 };
-    transaction::open_frame();
-    match body(&mut statement) {
-        Ok(value) => triggers::settle(statement.stored).map(|()| value),
-        Err(error) => {
-            transaction::close_frame();
-            Err(error)
-        }
+/// however many events moved it. `number` is what a refusal calls the number of a row.
+pub fn together<T>(number: &'static str, body: impl FnOnce(&mut Statement) -> Result<T>) -> Result<T> {
+    let mut statement = Statement { stored: 0, target: Target::open()? };
+    transaction::open_frame(number);
+    let ended = body(&mut statement).and_then(|value| {
+        statement.target.take().map(Target::close).transpose()?;
+        triggers::settle(statement.stored).map(|()| value)
+    });
+    if ended.is_err() {
+        transaction::close_frame();
     }
+    ended
 }
 
 /// Inserts that end together.
 pub struct Statement {
     /// How many rows were stored without a statement of SQL.
     stored: u64,
+    /// Where they are stored; none if the table wants an INSERT.
+    target: Option<Target>,
 }
 
 impl Statement {
-    /// As [`insert`].
-    pub fn insert(&mut self, event: &Event, payload: Option<Datum>) -> Result<Datum> {
-        let header = &event.header;
-        let payload = payload
-            .or_else(|| Value::Jsonb(event.payload.canonical().to_owned()).to_datum())
+    /// As [`insert`]. The columns live as long as the present memory context.
+    pub fn insert(&mut self, header: &Header, payload: &Payload, given: Option<Datum>) -> Result<Vec<Value>> {
+        let payload = given
+            .or_else(|| Value::Jsonb(payload.canonical().to_owned()).to_datum())
             .ok_or_else(|| Error::null("payload"))?;
         // SAFETY: the INSERT gives the transaction an id in any case.
         let transaction_id = unsafe { pg_sys::GetTopFullTransactionId().value };
         transaction::expect(Expected { header: header.clone(), payload, transaction_id });
-        let values: [Value; column::COUNT] = [
-            header.event_id.into(),
-            Value::JsonbDatum(payload),
-            header.schema_version.as_str().into(),
-            header.key_id.into(),
-            header.public_key.into(),
-            header.previous_hash.into(),
-            header.current_hash.into(),
-            header.signature.into(),
-            header.timestamp.into(),
-            header.domain.as_str().into(),
-            header.stream.as_str().into(),
-            header.sequence.into(),
-            header.registry_version.into(),
-            transaction_id.into(),
-        ];
-        let mut datums = values.each_ref().map(|value| value.to_datum().unwrap_or(Datum::null()));
-        if event_row::store(&mut datums)? {
-            self.stored += 1;
-        } else {
+        let mut row = triggers::row_of(header, payload, transaction_id);
+        match &mut self.target {
+            Some(target) => {
+                target.insert(&mut row)?;
+                self.stored += 1;
+            }
             // Triggers of others fire here with the owner's rights, not with the caller's path.
-            owner::with_catalog_path(|| {
+            None => owner::with_catalog_path(|| {
+                let values: [Value; column::COUNT] =
+                    std::array::from_fn(|place| Value::Made(row[place], column::TYPES[place]));
                 db::run(
                     "INSERT INTO ets.ledger_event
                             (event_id, payload, schema_version, key_id, public_key, previous_hash, current_hash, signature,
@@ -123,7 +114,8 @@ impl Statement {
                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
                     &values,
                 )
-            })?;
+                .map(|_| ())
+            })?,
         }
         if transaction::take_expected().is_some() {
             return Err(Error::new(
@@ -133,6 +125,6 @@ impl Statement {
             .detail(json!({"state": "not armed"}))
             .hint("SELECT ets.arm(), then ets.verify_ledger()"));
         }
-        Ok(payload)
+        Ok(column::OF_EVENT.map(|place| Value::Made(row[place], column::TYPES[place])).to_vec())
     }
 }

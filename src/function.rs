@@ -323,18 +323,13 @@ unsafe fn columns(row: &[Value], descriptor: pg_sys::TupleDesc) -> Result<(Vec<D
 
 /// An event as the composite type `ets.event`.
 pub fn event_columns(event: &Event) -> Vec<Value> {
-    event_columns_with(event, Value::Jsonb(event.payload.canonical().to_owned()))
-}
-
-/// As [`event_columns`], with the payload as a value that is made already.
-pub fn event_columns_with(event: &Event, payload: Value) -> Vec<Value> {
     let header = &event.header;
     vec![
         header.event_id.into(),
         header.domain.as_str().into(),
         header.stream.as_str().into(),
         header.sequence.into(),
-        payload,
+        Value::Jsonb(event.payload.canonical().to_owned()),
         header.schema_version.as_str().into(),
         header.key_id.into(),
         header.public_key.into(),

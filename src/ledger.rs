@@ -25,6 +25,10 @@ use crate::{function, heads, receiver, rows, transaction};
 thread_local! {
     static LEDGER_ID: Cell<Option<Uuid>> = const { Cell::new(None) };
     static REGISTRY_FOLD: RefCell<Option<Arc<Registry>>> = const { RefCell::new(None) };
+    /// Whether the fold has been compared with the registry's head since it last moved.
+    static IS_NEWEST: Cell<bool> = const { Cell::new(false) };
+    /// The tables whose invalidation says that it may have moved.
+    static WATCHED: Cell<[pg_sys::Oid; 3]> = const { Cell::new([pg_sys::Oid::INVALID; 3]) };
 }
 
 /// Whether `ets.init` has run in this database.
@@ -170,12 +174,61 @@ pub fn registry_if_begun(view: View) -> Result<Option<Arc<Registry>>> {
     if REGISTRY_FOLD.with_borrow(Option::is_none) && !exists() {
         return Err(not_initialised());
     }
-    match view {
-        // One snapshot for the head and the events behind it: between two,
-        // another session may register something.
-        View::Latest => db::with_latest_snapshot(|| fold(View::Query)),
-        view => fold(view),
+    if view != View::Latest {
+        return fold(view);
     }
+    if let Some(newest) = unmoved()? {
+        return Ok(Some(newest));
+    }
+    watch()?;
+    // One snapshot for the head and the events behind it: between two,
+    // another session may register something.
+    let found = db::with_latest_snapshot(|| fold(View::Query));
+    if !matches!(found, Ok(Some(_))) {
+        IS_NEWEST.set(false);
+    }
+    found
+}
+
+/// The registry as the backend knows it, if nobody has committed an event of it since it was
+/// compared: then its head need not be looked at again. Whoever registers something tells
+/// all backends ([`tell`]) after its commit can be seen and before its session goes on.
+fn unmoved() -> Result<Option<Arc<Registry>>> {
+    if !IS_NEWEST.get() {
+        return Ok(None);
+    }
+    db::catch(|| unsafe { AcceptInvalidationMessages() })?;
+    Ok(if IS_NEWEST.get() { REGISTRY_FOLD.with_borrow(Clone::clone) } else { None })
+}
+
+/// From here on, what moves the registry is heard. To be called before it is looked at.
+fn watch() -> Result<()> {
+    thread_local! {
+        static IS_WATCHING: Cell<bool> = const { Cell::new(false) };
+    }
+    if !IS_WATCHING.replace(true) {
+        // SAFETY: the callback is a function of this library, which stays loaded.
+        db::catch(|| unsafe { CacheRegisterRelcacheCallback(Some(invalidated), pg_sys::Datum::null()) })?;
+    }
+    // Whoever changes the tables themselves, past their guards, is heard too.
+    let tables = [c"ledger", c"ledger_event", c"stream_head"];
+    WATCHED.set(tables.map(|name| table(name).unwrap_or(pg_sys::Oid::INVALID)));
+    db::catch(|| unsafe { AcceptInvalidationMessages() })?;
+    IS_NEWEST.set(true);
+    Ok(())
+}
+
+unsafe extern "C-unwind" fn invalidated(_argument: pg_sys::Datum, table: pg_sys::Oid) {
+    // None is meant where a backend has missed messages: any may have been of the registry.
+    if table == pg_sys::Oid::INVALID || WATCHED.get().contains(&table) {
+        IS_NEWEST.set(false);
+    }
+}
+
+/// Tells all backends, when this transaction commits, that the registry has moved.
+pub fn tell() -> Result<()> {
+    let table = table(c"ledger").ok_or_else(not_initialised)?;
+    db::catch(|| unsafe { CacheInvalidateRelcacheByRelid(table) })
 }
 
 /// The registry in the rows that `view` sees.
@@ -226,12 +279,15 @@ pub fn remember_uncommitted(registry: Arc<Registry>) {
 }
 
 fn remember(registry: Arc<Registry>) -> Arc<Registry> {
+    // A query's snapshot may show an older one than the newest.
+    IS_NEWEST.set(false);
     REGISTRY_FOLD.set(Some(Arc::clone(&registry)));
     registry
 }
 
 /// Forgets what the backend knows of the ledger.
 pub fn forget() {
+    IS_NEWEST.set(false);
     REGISTRY_FOLD.set(None);
     LEDGER_ID.set(None);
     receiver::forget();
@@ -279,4 +335,10 @@ fn events_after(view: View, sequence: u64) -> Result<Vec<Event>> {
         &[REGISTRY.into(), MAIN.into(), sequence.into()],
         rows::event,
     )
+}
+
+crate::server_functions! {
+    fn AcceptInvalidationMessages();
+    fn CacheRegisterRelcacheCallback(callback: pg_sys::RelcacheCallbackFunction, argument: pg_sys::Datum);
+    fn CacheInvalidateRelcacheByRelid(table: pg_sys::Oid);
 }

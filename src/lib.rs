@@ -9,6 +9,7 @@ compile_error!("a panic must unwind: aborting would take the whole cluster down"
 
 mod anchors;
 mod api;
+mod checks;
 mod clock;
 mod conveyor;
 mod db;

@@ -3,47 +3,42 @@
 //! A thread here calls nothing of Postgres, and blocks every signal, so that
 //! cancellation and timeouts reach the backend's own thread as always.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-/// The least index whose item satisfies `test`, looked for on `threads` threads.
-pub fn first_where<T: Sync>(items: &[T], threads: usize, test: impl Fn(&T) -> bool + Sync) -> Option<usize> {
-    let found = AtomicUsize::new(usize::MAX);
-    in_parts(items, threads, |start, items| {
-        for (offset, item) in items.iter().enumerate() {
-            let index = start + offset;
-            if index >= found.load(Ordering::Relaxed) {
-                return;
-            }
-            if test(item) {
-                found.fetch_min(index, Ordering::Relaxed);
-                return;
-            }
-        }
-    });
-    Some(found.into_inner()).filter(|index| *index != usize::MAX)
-}
-
-/// Runs `work` on as many parts of `items` as there are to be threads; it is told
-/// where its part starts.
-fn in_parts<T: Sync>(items: &[T], threads: usize, work: impl Fn(usize, &[T]) + Sync) {
+/// Calls `check` on as many parts of `items` as there are to be threads.
+///
+/// # Errors
+/// The least index at which a part failed, and why.
+pub fn check_parts<T: Sync, E: Send>(
+    items: &[T],
+    threads: usize,
+    check: impl Fn(&[T]) -> Result<(), (usize, E)> + Sync,
+) -> Result<(), (usize, E)> {
     let chunk = items.len().div_ceil(threads.max(1)).max(1);
+    let check =
+        |part: usize, items: &[T]| check(items).map_err(|(place, error)| (part * chunk + place, error));
     let signals = block_signals();
     std::thread::scope(|scope| {
         let mut parts = items.chunks(chunk).enumerate();
         let own = parts.next();
-        for (part, items) in parts {
-            let work = &work;
-            // Without a further thread the work is done here.
-            let spawned = std::thread::Builder::new().spawn_scoped(scope, move || work(part * chunk, items));
-            if spawned.is_err() {
-                work(part * chunk, items);
-            }
-        }
+        let begun: Vec<_> = parts
+            .map(|(part, items)| {
+                let check = &check;
+                // Without a further thread the work is done here.
+                std::thread::Builder::new()
+                    .spawn_scoped(scope, move || check(part, items))
+                    .map_err(|_| (part, items))
+            })
+            .collect();
         restore_signals(&signals);
-        if let Some((part, items)) = own {
-            work(part * chunk, items);
+        let mut checked = own.map_or(Ok(()), |(part, items)| check(part, items));
+        for begun in begun {
+            let other = match begun {
+                Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+                Err((part, items)) => check(part, items),
+            };
+            checked = checked.and(other);
         }
-    });
+        checked
+    })
 }
 
 /// Blocks every signal for this thread; those that it starts inherit that.

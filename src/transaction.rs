@@ -17,6 +17,9 @@ use ets_core::name::{DomainName, StreamName};
 use ets_core::time::Timestamp;
 use pgrx::pg_sys;
 
+use crate::checks::Checks;
+use crate::error::{Error, Result};
+use crate::gate::Inspected;
 use crate::{db, ddl_guard, high_water, ledger, receiver};
 
 /// The last event of a stream whose head this transaction has locked.
@@ -53,6 +56,8 @@ pub struct Expected {
 struct Frame {
     subtransaction: pg_sys::SubTransactionId,
     passed: u64,
+    /// None while it is in use.
+    checks: Option<Checks>,
 }
 
 /// `TopSubTransactionId` (access/xact.h): the transaction itself, outside all savepoints.
@@ -64,8 +69,8 @@ type HeadKey = (DomainName, StreamName);
 /// savepoints did to them.
 #[derive(Default)]
 struct Heads {
-    /// Each head, and the subtransaction that remembered it last.
-    known: HashMap<HeadKey, Known>,
+    /// Each head by domain and stream, and the subtransaction that remembered it last.
+    known: HashMap<DomainName, HashMap<StreamName, Known>>,
     /// Those whose rows are behind.
     dirty: HashSet<HeadKey>,
     /// What a subtransaction found when it first touched a head, oldest first. A
@@ -84,12 +89,42 @@ struct Undo {
 }
 
 impl Heads {
-    fn remember(&mut self, key: HeadKey, head: Head, subtransaction: pg_sys::SubTransactionId) {
+    fn known(&self, domain: &DomainName, stream: &StreamName) -> Option<&Known> {
+        self.known.get(domain)?.get(stream)
+    }
+
+    fn remember(
+        &mut self,
+        domain: &DomainName,
+        stream: &StreamName,
+        head: Head,
+        subtransaction: pg_sys::SubTransactionId,
+    ) {
+        let known = self.known.get_mut(domain).and_then(|streams| streams.get_mut(stream));
+        if let Some((before, toucher)) = known
+            && *toucher == subtransaction
+            && before.dirty == head.dirty
+        {
+            // As for each row of a statement but its first.
+            *before = head;
+            return;
+        }
+        let key = (domain.clone(), stream.clone());
         self.mark(&key, head.dirty);
-        let before = self.known.insert(key.clone(), (head, subtransaction));
+        let before = self.put(key.clone(), (head, subtransaction));
         let touched_before = before.as_ref().is_some_and(|(_, toucher)| *toucher == subtransaction);
         if subtransaction != TOP_LEVEL && !touched_before {
             self.undo.push(Undo { subtransaction, key, before });
+        }
+    }
+
+    fn put(&mut self, (domain, stream): HeadKey, known: Known) -> Option<Known> {
+        self.known.entry(domain).or_default().insert(stream, known)
+    }
+
+    fn remove(&mut self, (domain, stream): &HeadKey) {
+        if let Some(streams) = self.known.get_mut(domain) {
+            streams.remove(stream);
         }
     }
 
@@ -106,9 +141,11 @@ impl Heads {
         while let Some(undo) = self.undo.pop_if(|undo| undo.subtransaction >= ended) {
             self.mark(&undo.key, undo.before.as_ref().is_some_and(|(head, _)| head.dirty));
             match undo.before {
-                Some(before) => self.known.insert(undo.key, before),
-                None => self.known.remove(&undo.key),
-            };
+                Some(before) => {
+                    self.put(undo.key, before);
+                }
+                None => self.remove(&undo.key),
+            }
         }
     }
 
@@ -140,12 +177,56 @@ thread_local! {
     static REGISTERED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Opens the frame of an INSERT statement.
-pub fn open_frame() {
+/// Opens the frame of an INSERT statement, whose refusals call the number of a row so.
+pub fn open_frame(number: &'static str) {
     watch();
     // SAFETY: reads a static of the transaction manager.
     let subtransaction = unsafe { pg_sys::GetCurrentSubTransactionId() };
-    FRAMES.with_borrow_mut(|frames| frames.push(Frame { subtransaction, passed: 0 }));
+    let frame = Frame { subtransaction, passed: 0, checks: Some(Checks::new(number)) };
+    FRAMES.with_borrow_mut(|frames| frames.push(frame));
+}
+
+/// Lets the innermost statement end only when this row has passed its checks.
+///
+/// # Errors
+/// The refusal of an earlier row, if one is known by now.
+pub fn check_later(row: u64, inspected: Inspected) -> Result<()> {
+    with_checks(|checks| checks.push(row, inspected))
+}
+
+/// Ends when all rows of the innermost statement have passed their checks.
+///
+/// # Errors
+/// The refusal of the first row that has one.
+pub fn finish_checks() -> Result<()> {
+    with_checks(Checks::finish)
+}
+
+/// `error` of a row, or the refusal of a row before it.
+pub fn first_refusal(error: Error) -> Error {
+    match error {
+        Error::Postgres => error,
+        refused => finish_checks().err().unwrap_or(refused),
+    }
+}
+
+/// The checks leave the frame while they are used, and are lost if that breaks off: then
+/// the statement is as well.
+fn with_checks(body: impl FnOnce(&mut Checks) -> Result<()>) -> Result<()> {
+    let checks = FRAMES.with_borrow_mut(|frames| frames.last_mut().and_then(|frame| frame.checks.take()));
+    let Some(mut checks) = checks else { return Ok(()) };
+    body(&mut checks)?;
+    FRAMES.with_borrow_mut(|frames| {
+        if let Some(frame) = frames.last_mut() {
+            frame.checks = Some(checks);
+        }
+    });
+    Ok(())
+}
+
+/// The number of the row that the innermost statement brings next, from 1.
+pub fn next_row() -> u64 {
+    FRAMES.with_borrow(|frames| frames.last().map_or(0, |frame| frame.passed) + 1)
 }
 
 /// Counts a row that passed the gate; false if no statement is open.
@@ -166,8 +247,12 @@ pub fn close_frame() -> Option<u64> {
 
 /// The head of a stream, if this transaction has locked it.
 pub fn head(domain: &DomainName, stream: &StreamName) -> Option<Head> {
-    HEADS
-        .with_borrow(|heads| heads.known.get(&(domain.clone(), stream.clone())).map(|(head, _)| head.clone()))
+    HEADS.with_borrow(|heads| heads.known(domain, stream).map(|(head, _)| head.clone()))
+}
+
+/// Whether this transaction has locked the head of a stream.
+pub fn has_head(domain: &DomainName, stream: &StreamName) -> bool {
+    HEADS.with_borrow(|heads| heads.known(domain, stream).is_some())
 }
 
 /// Remembers a head that is locked now.
@@ -175,13 +260,13 @@ pub fn remember_head(domain: &DomainName, stream: &StreamName, head: Head) {
     watch();
     // SAFETY: reads a static of the transaction manager.
     let subtransaction = unsafe { pg_sys::GetCurrentSubTransactionId() };
-    HEADS.with_borrow_mut(|heads| heads.remember((domain.clone(), stream.clone()), head, subtransaction));
+    HEADS.with_borrow_mut(|heads| heads.remember(domain, stream, head, subtransaction));
 }
 
 /// The heads whose rows are behind.
 pub fn dirty_heads() -> Vec<(HeadKey, Head)> {
     HEADS.with_borrow(|heads| {
-        let with_head = |key: &HeadKey| Some((key.clone(), heads.known.get(key)?.0.clone()));
+        let with_head = |key: &HeadKey| Some((key.clone(), heads.known(&key.0, &key.1)?.0.clone()));
         heads.dirty.iter().filter_map(with_head).collect()
     })
 }

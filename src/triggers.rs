@@ -11,7 +11,7 @@ mod received;
 use std::ffi::{CStr, c_char};
 
 use ets_core::canonical::Payload;
-use ets_core::event::{Event, EventId, Header};
+use ets_core::event::{EventId, Header};
 use ets_core::hash::Digest;
 use ets_core::key::Signature;
 use pgrx::pg_sys::{self, Datum};
@@ -19,7 +19,7 @@ use serde_json::json;
 
 use crate::error::{Error, Result, sqlstate};
 use crate::function::{Call, exact_bytes};
-use crate::gate::{self, Candidate, IdChoice};
+use crate::gate::{self, Candidate, IdChoice, Inspected};
 use crate::owner::Owner;
 use crate::receiver::{import, refusal};
 use crate::transaction::{self, Expected};
@@ -36,6 +36,8 @@ crate::sql_functions! {
 pub mod column {
     #![allow(missing_docs, reason = "named as the columns are")]
 
+    use pgrx::pg_sys::{self, Oid};
+
     pub const EVENT_ID: usize = 0;
     pub const PAYLOAD: usize = 1;
     pub const SCHEMA_VERSION: usize = 2;
@@ -51,6 +53,61 @@ pub mod column {
     pub const REGISTRY_VERSION: usize = 12;
     pub const TRANSACTION_ID: usize = 13;
     pub const COUNT: usize = 14;
+
+    /// Their types.
+    pub const TYPES: [Oid; COUNT] = [
+        pg_sys::UUIDOID,
+        pg_sys::JSONBOID,
+        pg_sys::TEXTOID,
+        pg_sys::TEXTOID,
+        pg_sys::BYTEAOID,
+        pg_sys::BYTEAOID,
+        pg_sys::BYTEAOID,
+        pg_sys::BYTEAOID,
+        pg_sys::TIMESTAMPTZOID,
+        pg_sys::TEXTOID,
+        pg_sys::TEXTOID,
+        pg_sys::INT8OID,
+        pg_sys::INT8OID,
+        pg_sys::INT8OID,
+    ];
+    /// Those of the composite type `ets.event`, in its order.
+    pub const OF_EVENT: [usize; 13] = [
+        EVENT_ID,
+        DOMAIN,
+        STREAM,
+        SEQUENCE,
+        PAYLOAD,
+        SCHEMA_VERSION,
+        KEY_ID,
+        PUBLIC_KEY,
+        PREVIOUS_HASH,
+        CURRENT_HASH,
+        SIGNATURE,
+        TIMESTAMP,
+        REGISTRY_VERSION,
+    ];
+}
+
+/// The values of an event's row, none of them NULL.
+pub fn row_of(header: &Header, payload: Datum, transaction_id: u64) -> [Datum; column::COUNT] {
+    let values: [Value; column::COUNT] = [
+        header.event_id.into(),
+        Value::Made(payload, pg_sys::JSONBOID),
+        header.schema_version.as_str().into(),
+        header.key_id.into(),
+        header.public_key.into(),
+        header.previous_hash.into(),
+        header.current_hash.into(),
+        header.signature.into(),
+        header.timestamp.into(),
+        header.domain.as_str().into(),
+        header.stream.as_str().into(),
+        header.sequence.into(),
+        header.registry_version.into(),
+        transaction_id.into(),
+    ];
+    values.map(|value| value.to_datum().unwrap_or(Datum::null()))
 }
 
 fn gate_trigger(call: &Call) -> Result<Datum> {
@@ -58,7 +115,7 @@ fn gate_trigger(call: &Call) -> Result<Datum> {
     let _owner = trigger.become_owner();
     match (trigger.is_before(), trigger.is_row()) {
         (true, false) => {
-            transaction::open_frame();
+            transaction::open_frame("row");
             Ok(Datum::null())
         }
         (true, true) => before_row(&trigger),
@@ -142,20 +199,25 @@ fn before_row(trigger: &Trigger) -> Result<Datum> {
         transaction::count_row();
         return Ok(trigger.given_tuple());
     }
-    let event = row.admit()?;
+    let (header, inspected) = row.admit().map_err(transaction::first_refusal)?;
+    let stored_form = || Value::Jsonb(inspected.payload().canonical().to_owned()).to_datum();
+    let payload = row.payload.or_else(stored_form).ok_or_else(|| Error::null("payload"))?;
+    let tuple = row.tuple(trigger, &header, payload);
+    if !inspected.is_checked() {
+        transaction::check_later(transaction::next_row(), inspected)?;
+    }
     transaction::count_row();
-    let payload =
-        row.payload.map_or_else(|| Value::Jsonb(event.payload.canonical().to_owned()), Value::JsonbDatum);
-    row.tuple(trigger, &event.header, payload)
+    Ok(tuple)
 }
 
 fn after_statement(trigger: &Trigger) -> Result<()> {
     settle(trigger.inserted())
 }
 
-/// The end of an INSERT: writes the heads that moved and closes the frame. `stored` is
-/// the number of rows that the statement stored.
+/// The end of an INSERT: waits for the checks of its rows, writes the heads that moved and
+/// closes the frame. `stored` is the number of rows that the statement stored.
 pub fn settle(stored: u64) -> Result<()> {
+    transaction::finish_checks()?;
     heads::write_dirty()?;
     let passed = transaction::close_frame().unwrap_or(0);
     if passed != stored {
@@ -183,7 +245,7 @@ impl NewRow {
     }
 
     /// The row of a plain INSERT or COPY, through the gate.
-    fn admit(&mut self) -> Result<Event> {
+    fn admit(&mut self) -> Result<(Header, Inspected)> {
         let payload = self.required(column::PAYLOAD, "payload")?;
         // SAFETY: each datum is of its column's type.
         let (payload_text, schema_version, public_key, previous_hash, signature) = unsafe {
@@ -199,7 +261,7 @@ impl NewRow {
         if parsed.is_stored_form() {
             self.payload = Some(payload);
         }
-        let inspected = gate::inspect(Candidate {
+        let mut inspected = gate::arrive(Candidate {
             payload: parsed,
             schema_version: schema_version.parse()?,
             public_key: exact_bytes(&public_key, "public_key", sqlstate::SIGNATURE)?,
@@ -207,9 +269,11 @@ impl NewRow {
             signature: Signature(exact_bytes(&signature, "signature", sqlstate::SIGNATURE)?),
             event_id: self.id_choice()?,
         })?;
-        let event = gate::place(inspected)?;
-        self.check_given(&event)?;
-        Ok(event)
+        let header = gate::admit(&mut inspected)?;
+        match self.check_given(&header) {
+            Ok(()) => Ok((header, inspected)),
+            Err(error) => inspected.or_refusal(error),
+        }
     }
 
     fn id_choice(&self) -> Result<IdChoice> {
@@ -229,8 +293,7 @@ impl NewRow {
 
     /// What the server derives may be given too, and must then be right; what it
     /// alone can know may not be given.
-    fn check_given(&self, event: &Event) -> Result<()> {
-        let header = &event.header;
+    fn check_given(&self, header: &Header) -> Result<()> {
         // SAFETY: each datum is of its column's type.
         unsafe {
             if let Some(given) = self.given(column::CURRENT_HASH)
@@ -311,37 +374,14 @@ impl NewRow {
     }
 
     /// The tuple to store: every column from the event.
-    fn tuple(&mut self, trigger: &Trigger, header: &Header, payload: Value) -> Result<Datum> {
-        // SAFETY: the transaction has an id from here on, as the INSERT needs it anyway.
-        let transaction_id = unsafe { pg_sys::GetTopFullTransactionId().value };
-        let values: [Value; column::COUNT] = [
-            header.event_id.into(),
-            payload,
-            header.schema_version.as_str().into(),
-            header.key_id.into(),
-            header.public_key.into(),
-            header.previous_hash.into(),
-            header.current_hash.into(),
-            header.signature.into(),
-            header.timestamp.into(),
-            header.domain.as_str().into(),
-            header.stream.as_str().into(),
-            header.sequence.into(),
-            header.registry_version.into(),
-            transaction_id.into(),
-        ];
-        for (index, value) in values.iter().enumerate() {
-            self.datums[index] = value.to_datum().unwrap_or(Datum::null());
-            self.nulls[index] = false;
-        }
-        // SAFETY: as many datums as the table has columns, which new_row checked.
+    fn tuple(&mut self, trigger: &Trigger, header: &Header, payload: Datum) -> Datum {
+        // SAFETY: the transaction has an id from here on, as the INSERT needs it anyway. As
+        // many datums as the table has columns, which new_row checked.
         unsafe {
-            let tuple = pg_sys::heap_form_tuple(
-                trigger.descriptor(),
-                self.datums.as_mut_ptr(),
-                self.nulls.as_mut_ptr(),
-            );
-            Ok(Datum::from(tuple))
+            self.datums = row_of(header, payload, pg_sys::GetTopFullTransactionId().value);
+            self.nulls = [false; column::COUNT];
+            let (datums, nulls) = (self.datums.as_mut_ptr(), self.nulls.as_mut_ptr());
+            Datum::from(pg_sys::heap_form_tuple(trigger.descriptor(), datums, nulls))
         }
     }
 }

@@ -36,8 +36,8 @@ pub enum Value {
     Jsonb(String),
     /// `json`, as its text
     Json(String),
-    /// `jsonb` that Postgres handed over and that outlives the call
-    JsonbDatum(Datum),
+    /// A datum of this type that is there already and outlives the call
+    Made(Datum, Oid),
     /// `tid`
     Tid(u32, u16),
     /// `uuid[]`
@@ -87,7 +87,8 @@ impl Value {
             Value::Bytes(_) | Value::Null(Type::Bytes) => pg_sys::BYTEAOID,
             Value::Uuid(_) | Value::Null(Type::Uuid) => pg_sys::UUIDOID,
             Value::Timestamp(_) | Value::Null(Type::Timestamp) => pg_sys::TIMESTAMPTZOID,
-            Value::Jsonb(_) | Value::JsonbDatum(_) | Value::Null(Type::Jsonb) => pg_sys::JSONBOID,
+            Value::Jsonb(_) | Value::Null(Type::Jsonb) => pg_sys::JSONBOID,
+            Value::Made(_, kind) => *kind,
             Value::Json(_) => pg_sys::JSONOID,
             Value::Tid(..) => pg_sys::TIDOID,
             Value::UuidArray(_) => pg_sys::UUIDARRAYOID,
@@ -108,7 +109,7 @@ impl Value {
             Value::Uuid(bytes) => fixed(bytes),
             Value::Timestamp(moment) => Datum::from(moment.unix_micros() - POSTGRES_EPOCH),
             Value::Jsonb(text) => jsonb(text),
-            Value::JsonbDatum(datum) => *datum,
+            Value::Made(datum, _) => *datum,
             Value::Tid(block, offset) => {
                 let mut bytes = [0; 6];
                 bytes[..2].copy_from_slice(&((block >> 16) as u16).to_ne_bytes());

@@ -1,7 +1,9 @@
 //! Appending: one event, one event with a key of this server, a batch.
 
+use std::collections::BTreeMap;
+
 use ets_core::canonical::{Limits, Payload, parse_json};
-use ets_core::event::{Event, EventId};
+use ets_core::event::{Event, EventId, Header};
 use ets_core::hash::{Digest, event_hash, from_hex, genesis_hash};
 use ets_core::key::{self, Signature};
 use ets_core::name::{DomainName, SchemaVersion, StreamName};
@@ -10,12 +12,12 @@ use serde_json::{Map, Value as Json, json};
 use crate::api::canonical::payload_argument;
 use crate::db::View;
 use crate::error::{Error, Result, sqlstate};
-use crate::function::{Call, Record, Rows, event_columns, event_columns_with};
+use crate::events::Statement;
+use crate::function::{Call, Record, Rows, event_columns};
 use crate::gate::{self, Candidate, IdChoice, Inspected};
 use crate::owner::Owner;
 use crate::triggers::not_version_7;
-use crate::value::Value;
-use crate::{clock, events, gucs, heads, keys, ledger, transaction};
+use crate::{clock, events, gucs, heads, keys, ledger, threads, transaction};
 
 crate::sql_functions! {
     ets_append pg_finfo_ets_append => append;
@@ -45,15 +47,13 @@ fn append(call: &Call) -> Result<Record> {
         signature,
         event_id: event_id.transpose()?,
     };
-    let placed = match offered.admit()? {
-        Admission::New(inspected) => place_or_find(inspected)?,
-        Admission::Stored(event) => Placed::Stored(event),
+    let mut inspected = match offered.arrive()? {
+        Admission::New(inspected) => inspected,
+        Admission::Stored(event) => return Ok(Record(event_columns(&event))),
     };
-    Ok(Record(match placed {
-        Placed::New(event) => {
-            let stored = events::insert(&event, given)?;
-            event_columns_with(&event, Value::JsonbDatum(stored))
-        }
+    inspected.check()?;
+    Ok(Record(match place_or_find(&mut inspected)? {
+        Placed::New(header) => events::insert(&header, inspected.payload(), given)?,
         Placed::Stored(event) => event_columns(&event),
     }))
 }
@@ -75,13 +75,13 @@ enum Admission {
 }
 
 enum Placed {
-    New(Event),
+    New(Header),
     Stored(Event),
 }
 
 impl Offered {
-    /// Steps 2 to 5; before them, an id that the client chose is looked up.
-    fn admit(self) -> Result<Admission> {
+    /// Steps 2 and 3; before them, an id that the client chose is looked up.
+    fn arrive(self) -> Result<Admission> {
         let choice = match self.event_id {
             None => IdChoice::Server(clock::new_id()?),
             // Made by ets.uuid_v7() in this transaction: as good as none given.
@@ -95,7 +95,7 @@ impl Offered {
                 IdChoice::Client(id)
             }
         };
-        Ok(Admission::New(gate::inspect(self.candidate(choice))?))
+        Ok(Admission::New(gate::arrive(self.candidate(choice))?))
     }
 
     fn candidate(self, event_id: IdChoice) -> Candidate {
@@ -130,22 +130,22 @@ impl Offered {
     }
 }
 
-/// Steps 6 to 8. A retry without an id, whose event is the head already, gets
+/// Steps 4 to 8. A retry without an id, whose event is the head already, gets
 /// that event instead of ET005.
-fn place_or_find(inspected: Inspected) -> Result<Placed> {
-    let retry = inspected.retry_key();
-    match gate::place(inspected) {
-        Ok(event) => Ok(Placed::New(event)),
-        Err(error) if error.sqlstate() == Some(sqlstate::HEAD) => {
-            let Some(retry) = retry else { return Err(error) };
-            let head = transaction::head(&retry.domain, &retry.stream).and_then(|head| head.last_event_id);
-            match head.map(|id| events::find(View::Latest, id)).transpose()?.flatten() {
-                Some(stored) if retry.is(&stored) => Ok(Placed::Stored(stored)),
-                _ => Err(error),
-            }
-        }
-        Err(error) => Err(error),
+fn place_or_find(inspected: &mut Inspected) -> Result<Placed> {
+    let error = match gate::admit(inspected) {
+        Ok(header) => return Ok(Placed::New(header)),
+        Err(error) => error,
+    };
+    if error.sqlstate() == Some(sqlstate::HEAD)
+        && let Some(head) = transaction::head(&inspected.domain, &inspected.stream)
+        && let Some(id) = head.last_event_id
+        && let Some(stored) = events::find(View::Latest, id)?
+        && inspected.was_stored_as(&stored)
+    {
+        return Ok(Placed::Stored(stored));
     }
+    Err(error)
 }
 
 fn append_signed(call: &Call) -> Result<Record> {
@@ -186,9 +186,9 @@ pub fn append_at_head(
         signature: sign(&hash),
         event_id: IdChoice::Server(clock::new_id()?),
     })?;
-    let event = gate::place(inspected)?;
-    events::insert(&event, None)?;
-    Ok(event)
+    let header = gate::place(&inspected)?;
+    events::insert(&header, inspected.payload(), None)?;
+    Ok(Event { header, payload: inspected.into_payload() })
 }
 
 /// Where a payload of this schema belongs: domain and stream.
@@ -212,60 +212,64 @@ fn append_batch(call: &Call) -> Result<Rows> {
         .enumerate()
         .map(|(index, item)| offered_from(item).map_err(|error| in_batch(error, index)))
         .collect::<Result<Vec<Offered>>>()?;
-    let signatures = offered.iter().map(SignatureCheck::of).collect::<Vec<_>>();
-    verify_signatures(&signatures)?;
-
     let mut admissions = Vec::with_capacity(offered.len());
     for (index, offer) in offered.into_iter().enumerate() {
         pgrx::check_for_interrupts!();
-        admissions.push(offer.admit_verified().map_err(|error| in_batch(error, index))?);
+        admissions.push(offer.arrive().map_err(|error| in_batch(error, index))?);
     }
-    // Heads in sorted order: batches over the same streams queue, never deadlock.
-    let mut streams: Vec<_> = admissions
-        .iter()
-        .filter_map(|admission| match admission {
-            Admission::New(inspected) => Some((inspected.domain.clone(), inspected.stream.clone())),
-            Admission::Stored(_) => None,
-        })
-        .collect();
-    streams.sort();
-    streams.dedup();
-    if streams.len() > 1 || admissions.len() > 1 {
-        for (domain, stream) in &streams {
-            heads::lock(domain, stream)?;
-        }
+    for (domain, stream) in check_first_of_each(&mut admissions)? {
+        heads::lock(&domain, &stream)?;
     }
-    events::together(|statement| {
+    events::together("index", |statement| {
         for (index, admission) in admissions.into_iter().enumerate() {
             pgrx::check_for_interrupts!();
-            crate::db::in_scratch(|| {
-                let columns = match admission {
-                    Admission::Stored(event) => event_columns(&event),
-                    Admission::New(inspected) => match place_or_find(inspected)? {
-                        Placed::Stored(event) => event_columns(&event),
-                        Placed::New(event) => {
-                            let payload = statement.insert(&event, None)?;
-                            event_columns_with(&event, Value::JsonbDatum(payload))
-                        }
-                    },
-                };
-                rows.put(&columns)
-            })
-            .map_err(|error| in_batch(error, index))?;
+            let stored = crate::db::in_scratch(|| append_one(statement, admission, index as u64, &mut rows));
+            stored.map_err(|error| transaction::first_refusal(in_batch(error, index)))?;
         }
         Ok(())
     })?;
     Ok(rows)
 }
 
-impl Offered {
-    fn admit_verified(self) -> Result<Admission> {
-        let choice = match self.event_id {
-            None => IdChoice::Server(clock::new_id()?),
-            Some(_) => return self.admit(),
-        };
-        Ok(Admission::New(gate::inspect_with(self.candidate(choice), |_, _| Ok(()))?))
+/// One event of a batch. Its signature and schema may be checked later.
+fn append_one(statement: &mut Statement, admission: Admission, index: u64, rows: &mut Rows) -> Result<()> {
+    let mut inspected = match admission {
+        Admission::Stored(event) => return rows.put(&event_columns(&event)),
+        Admission::New(inspected) => inspected,
+    };
+    match place_or_find(&mut inspected)? {
+        Placed::Stored(event) => rows.put(&event_columns(&event)),
+        Placed::New(header) => {
+            rows.put(&statement.insert(&header, inspected.payload(), None)?)?;
+            if inspected.is_checked() { Ok(()) } else { transaction::check_later(index, inspected) }
+        }
     }
+}
+
+/// Steps 4 and 5 of the first event of each stream, before any head is locked. The streams,
+/// sorted: batches over the same ones queue, and never deadlock.
+fn check_first_of_each(admissions: &mut [Admission]) -> Result<Vec<(DomainName, StreamName)>> {
+    const WORTH_A_THREAD: usize = 32;
+    let mut firsts = BTreeMap::new();
+    for (index, admission) in admissions.iter_mut().enumerate() {
+        if let Admission::New(inspected) = admission {
+            let stream = (inspected.domain.clone(), inspected.stream.clone());
+            firsts.entry(stream).or_insert((index, inspected));
+        }
+    }
+    let (streams, mut firsts): (Vec<_>, Vec<_>) = firsts.into_iter().unzip();
+    firsts.sort_by_key(|(index, _)| *index);
+    let threads = gucs::worker_threads().min(firsts.len() / WORTH_A_THREAD);
+    if threads > 1 {
+        let apart: Vec<&Inspected> = firsts.iter().map(|(_, inspected)| &**inspected).collect();
+        threads::check_parts(&apart, threads, gate::check_apart)
+            .map_err(|(place, error)| in_batch(error, firsts[place].0))?;
+    }
+    for (index, inspected) in firsts {
+        let checked = if threads > 1 { inspected.check_rest() } else { inspected.check() };
+        checked.map_err(|error| in_batch(error, index))?;
+    }
+    Ok(streams)
 }
 
 fn offered_from(item: Json) -> Result<Offered> {
@@ -312,43 +316,6 @@ fn hex_member<const N: usize>(
 /// Says which event of a batch was refused.
 fn in_batch(error: Error, index: usize) -> Error {
     error.with_detail_member("index", json!(index))
-}
-
-/// What one signature of a batch is checked against.
-struct SignatureCheck {
-    public_key: [u8; 32],
-    hash: Digest,
-    signature: Signature,
-}
-
-impl SignatureCheck {
-    fn of(offered: &Offered) -> Self {
-        SignatureCheck {
-            public_key: offered.public_key,
-            hash: event_hash(offered.payload.canonical().as_bytes(), &offered.previous_hash),
-            signature: offered.signature,
-        }
-    }
-
-    fn holds(&self) -> bool {
-        gate::has_signed(&self.public_key, &self.hash, &self.signature).unwrap_or(false)
-    }
-}
-
-/// Verifies all, on as many cores as there are and the work is worth. The threads
-/// run ets-core alone and block every signal: Postgres knows nothing of them.
-fn verify_signatures(checks: &[SignatureCheck]) -> Result<()> {
-    const WORTH_A_THREAD: usize = 32;
-    let threads = gucs::worker_threads().min(checks.len() / WORTH_A_THREAD);
-    let first_bad = if threads <= 1 {
-        checks.iter().position(|check| !check.holds())
-    } else {
-        crate::threads::first_where(checks, threads, |check| !check.holds())
-    };
-    match first_bad {
-        None => Ok(()),
-        Some(index) => Err(in_batch(gate::bad_signature(&checks[index].hash), index)),
-    }
 }
 
 fn head(call: &Call) -> Result<Record> {

@@ -45,58 +45,56 @@ pub struct Subject<'a> {
     stream: &'a StreamName,
     /// The registry version that it is judged at.
     version: u64,
-    /// What a new state may be.
-    limits: Limits,
+    /// Whether this server's settings limit it.
+    is_new: bool,
 }
 
 impl<'a> Subject<'a> {
-    /// A new append. `schema` is one of the registry's.
+    /// A new append. `schema` is one of the registry's, `compiled` its compiled form.
     pub fn new(
         registry: &'a Registry,
         schema: &'a SchemaRecord,
+        compiled: Arc<CompiledSchema>,
         payload: &'a Payload,
         key_id: &KeyId,
         domain: &'a DomainName,
         stream: &'a StreamName,
-    ) -> Result<Self> {
-        Ok(Subject {
+    ) -> Self {
+        Subject {
             schema,
-            compiled: compiled(schema)?,
+            compiled,
             payload,
             key_id: key_id.to_string(),
             owner: registry.owner_at(key_id, registry.version()).unwrap_or_default(),
             domain,
             stream,
             version: registry.version(),
-            limits: gucs::payload_limits(),
-        })
+            is_new: true,
+        }
     }
 
     /// An event that was admitted elsewhere at an earlier registry version:
     /// settings do not limit it.
     pub fn admitted(registry: &'a Registry, schema: &'a SchemaRecord, event: &'a Event) -> Result<Self> {
-        let header = &event.header;
-        let new =
-            Subject::new(registry, schema, &event.payload, &header.key_id, &header.domain, &header.stream)?;
+        let (header, compiled) = (&event.header, compiled(schema)?);
+        let (payload, key_id) = (&event.payload, &header.key_id);
         Ok(Subject {
-            owner: registry.owner_at(&header.key_id, header.registry_version).unwrap_or_default(),
+            owner: registry.owner_at(key_id, header.registry_version).unwrap_or_default(),
             version: header.registry_version,
-            limits: Limits::CEILING,
-            ..new
+            is_new: false,
+            ..Subject::new(registry, schema, compiled, payload, key_id, &header.domain, &header.stream)
         })
     }
 
-    /// Step 5: the JSON Schema, then the rules that mention neither `state` nor
-    /// `event.sequence`, then the SQL functions.
-    pub fn check_without_head(&self) -> Result<()> {
-        self.check_offline()?;
+    /// The end of step 5: the rules that are SQL functions.
+    pub fn check_functions(&self) -> Result<()> {
         let functions = self.schema.rule_functions_at(self.version);
         rule_function::check(functions, self.payload.canonical(), || self.event_json())
             .map_err(|error| error.with_detail_member("schema_version", self.schema.name.as_str().into()))
     }
 
-    /// As [`Subject::check_without_head`], but for the SQL functions: they looked
-    /// into what the database held then, and elsewhere.
+    /// Step 5, all that can be judged anywhere: the JSON Schema, then the rules that mention
+    /// neither `state` nor `event.sequence`. Calls nothing of Postgres.
     pub fn check_offline(&self) -> Result<()> {
         let violations = self.compiled.validator.validate(self.payload.value());
         if !violations.is_empty() {
@@ -124,7 +122,8 @@ impl<'a> Subject<'a> {
 
     /// Step 7, the reducer: the state after this event.
     pub fn next_state(&self, sequence: u64, state: &Json) -> Result<Json> {
-        let next = self.compiled.reducer.next_state(&self.scope(sequence, state), &self.limits);
+        let limits = if self.is_new { gucs::payload_limits() } else { Limits::CEILING };
+        let next = self.compiled.reducer.next_state(&self.scope(sequence, state), &limits);
         Ok(next
             .map_err(|error| {
                 Error::new(sqlstate::REDUCER, format!("the state after this event is refused: {error}"))

@@ -132,7 +132,7 @@ impl Import {
     fn event(&mut self, event: &Event, leaf_index: Option<u64>) -> Result<()> {
         match admit(event)? {
             Arrival::New => {
-                events::insert(event, None)?;
+                events::insert(&event.header, &event.payload, None)?;
                 self.imported.new_events += 1;
             }
             Arrival::Stored => self.imported.stored_events += 1,

@@ -14,7 +14,7 @@ use crate::error::{Error, Result, sqlstate};
 use crate::gate::import::{Arrival, admit};
 use crate::receiver::{self, checkpoint, refusal};
 use crate::seal::Checkpoint;
-use crate::value::{self, Value};
+use crate::value;
 use crate::{heads, transaction};
 
 /// An event's row: the tuple to store; none if the event is stored already, or of
@@ -32,7 +32,7 @@ pub(super) fn event(trigger: &Trigger, mut row: NewRow) -> Result<Datum> {
     };
     heads::write_dirty()?;
     transaction::count_row();
-    row.tuple(trigger, &header, Value::JsonbDatum(payload))
+    Ok(row.tuple(trigger, &header, payload))
 }
 
 /// A row of another table: the tuple to store, none if the same is stored already.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use curve25519_dalek::edwards::EdwardsPoint;
 
-use super::multiples::Multiples;
+use super::multiples::{self, Multiples};
 use super::{KeyError, KeyId, PublicKey, Signature, key_id};
 
 /// How many keys are remembered.
@@ -26,11 +26,11 @@ pub struct Claim<'a> {
 }
 
 /// Public keys with what need not be computed twice: their names, their points, and for
-/// those that sign often a table that halves what a signature costs. What is accepted
-/// is what [`PublicKey::verify`] accepts.
-#[derive(Default)]
+/// those that sign often, where it helps, a table that halves what a signature costs. What
+/// is accepted is what [`PublicKey::verify`] accepts.
 pub struct KnownKeys {
     keys: HashMap<[u8; 32], KnownKey>,
+    with_tables: bool,
     tables: usize,
     /// Counts signatures, to tell which key was used last.
     clock: u64,
@@ -45,7 +45,18 @@ struct KnownKey {
     multiples: Option<Multiples>,
 }
 
+impl Default for KnownKeys {
+    fn default() -> Self {
+        KnownKeys::new(!multiples::has_faster())
+    }
+}
+
 impl KnownKeys {
+    /// With tables or without, whichever is faster on this processor.
+    pub fn new(with_tables: bool) -> Self {
+        KnownKeys { keys: HashMap::new(), with_tables, tables: 0, clock: 0 }
+    }
+
     /// The `key_id` of any 32 bytes.
     pub fn id(&mut self, public_key: &[u8; 32]) -> KeyId {
         self.known(public_key).id
@@ -84,12 +95,12 @@ impl KnownKeys {
 
     fn recompute_r(&mut self, claim: &Claim<'_>) -> Result<Option<EdwardsPoint>, KeyError> {
         self.clock += 1;
-        let clock = self.clock;
+        let (clock, with_tables) = (self.clock, self.with_tables);
         let known = self.known(claim.public_key);
         let key = known.key.as_ref().map_err(|error| *error)?;
         known.last_used = clock;
         known.uses = known.uses.saturating_add(1);
-        let is_new = known.multiples.is_none() && known.uses >= WORTH_A_TABLE;
+        let is_new = with_tables && known.multiples.is_none() && known.uses >= WORTH_A_TABLE;
         if is_new {
             known.multiples = Some(key.multiples());
         }
@@ -142,7 +153,8 @@ mod tests {
             .map(|n| SecretKey::from_seed(&crate::hash::sha256(&[&n.to_be_bytes()]).0))
             .collect();
         let no_key = PublicKey::from_bytes(&NO_KEY).unwrap_err();
-        let mut known = KnownKeys::default();
+        let mut known = KnownKeys::new(true);
+        let mut without_tables = KnownKeys::new(false);
         for round in 0..3 {
             for key in &keys {
                 let public = key.public_key();
@@ -164,6 +176,7 @@ mod tests {
                     ];
                     let expected = [Ok(true), Ok(false), Err(no_key), Ok(false), Ok(false), Ok(true)];
                     assert_eq!(known.verify_each(&claims), expected);
+                    assert_eq!(without_tables.verify_each(&claims), expected);
                     for (claim, expected) in claims.iter().zip(expected) {
                         assert_eq!(known.verify(claim.public_key, claim.message, claim.signature), expected);
                     }
@@ -173,6 +186,7 @@ mod tests {
                 assert!(tables <= TABLES_KEPT);
             }
             assert_eq!(known.tables, TABLES_KEPT);
+            assert_eq!(without_tables.tables, 0);
         }
     }
 

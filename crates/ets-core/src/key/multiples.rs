@@ -56,8 +56,8 @@ impl Multiples {
         Multiples { width, points }
     }
 
-    /// `sum + scalar · point`, for a reduced scalar.
-    fn add_product(&self, mut sum: EdwardsPoint, scalar: &Scalar) -> EdwardsPoint {
+    /// Pushes the multiples whose sum is `scalar · point`, for a reduced scalar.
+    fn push_terms(&self, scalar: &Scalar, terms: &mut Vec<EdwardsPoint>) {
         let largest = 1_usize << (self.width - 1);
         let mut bytes = [0; 40];
         bytes[..32].copy_from_slice(scalar.as_bytes());
@@ -72,20 +72,34 @@ impl Multiples {
             carry = usize::from(value > largest);
             if carry == 0 {
                 if value > 0 {
-                    sum += &multiples[value - 1];
+                    terms.push(multiples[value - 1]);
                 }
             } else if value < 2 * largest {
-                sum -= &multiples[2 * largest - value - 1];
+                terms.push(-multiples[2 * largest - value - 1]);
             }
         }
-        sum
     }
+}
+
+/// Whether the library's own product is as fast as one from tables: its backend for AVX-512,
+/// which needs no memory for it. Measured on one core: 18 µs a signature; with tables 20, and
+/// 26 where they are in no near cache.
+pub(super) fn has_faster() -> bool {
+    #[cfg(all(target_arch = "x86_64", curve25519_dalek_backend = "avx512"))]
+    return std::arch::is_x86_feature_detected!("avx512ifma")
+        && std::arch::is_x86_feature_detected!("avx512vl");
+    #[cfg(not(all(target_arch = "x86_64", curve25519_dalek_backend = "avx512")))]
+    false
 }
 
 /// `s · base point + k · point`, from the table of `point`.
 pub(super) fn double_product(k: &Scalar, point: &Multiples, s: &Scalar) -> EdwardsPoint {
-    let product = Multiples::of_base().add_product(EdwardsPoint::identity(), s);
-    point.add_product(product, k)
+    // All are fetched before the first is added. Where many backends take turns, the tables
+    // are in no near cache; loads that nothing waits for overlap, additions do not.
+    let mut terms = Vec::with_capacity(BITS.div_ceil(BASE_WIDTH) + BITS.div_ceil(point.width));
+    Multiples::of_base().push_terms(s, &mut terms);
+    point.push_terms(k, &mut terms);
+    terms.iter().fold(EdwardsPoint::identity(), |sum, term| sum + term)
 }
 
 #[cfg(test)]
@@ -116,8 +130,10 @@ mod tests {
             for width in 2..=8 {
                 let multiples = Multiples::with_width(&point, width);
                 for scalar in scalars() {
+                    let mut terms = Vec::new();
+                    multiples.push_terms(&scalar, &mut terms);
                     assert_eq!(
-                        multiples.add_product(EdwardsPoint::identity(), &scalar),
+                        terms.iter().sum::<EdwardsPoint>(),
                         EdwardsPoint::vartime_double_scalar_mul_basepoint(&scalar, &point, &Scalar::ZERO),
                         "{scalar:?} at width {width}"
                     );
