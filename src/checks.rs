@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::gate::{self, Inspected};
 use crate::gucs;
 use crate::threads::{block_signals, restore_signals};
@@ -20,28 +20,23 @@ const ROWS_A_PART: usize = 32;
 const BYTES_WAITING: usize = 1 << 20;
 
 /// A row and its number, by which a refusal names it.
-type Job = (u64, Inspected);
+type Job = (u64, Arc<Inspected>);
+
+/// Or the first row that is refused, and why.
+pub type Checked = Result<(), (u64, Error)>;
 
 /// What waits to be checked, and the threads that do it.
+#[derive(Default)]
 pub struct Checks {
-    /// What a refusal's detail calls the row's number.
-    number: &'static str,
     next: Vec<Job>,
     belt: Arc<Belt>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Checks {
-    /// Of a statement whose refusals call the row's number so.
-    pub fn new(number: &'static str) -> Self {
-        Checks { number, next: Vec::new(), belt: Arc::default(), threads: Vec::new() }
-    }
-
-    /// Takes a row to be checked before [`Checks::finish`] returns.
-    ///
-    /// # Errors
-    /// The first refusal, if one is known by now.
-    pub fn push(&mut self, row: u64, inspected: Inspected) -> Result<()> {
+    /// Takes a row to be checked before [`Checks::finish`] returns. If a row is known to be
+    /// refused by now, that is answered here.
+    pub fn push(&mut self, row: u64, inspected: Arc<Inspected>) -> Checked {
         let size = inspected.payload().canonical().len();
         self.next.push((row, inspected));
         if self.next.len() < ROWS_A_PART && size < BYTES_WAITING / ROWS_A_PART {
@@ -60,17 +55,12 @@ impl Checks {
 
     /// Ends when all rows have been checked.
     ///
-    /// # Errors
-    /// The refusal of the first row that has one; its detail names the row.
-    pub fn finish(&mut self) -> Result<()> {
+    pub fn finish(&mut self) -> Checked {
         self.belt.put(std::mem::take(&mut self.next));
         while self.belt.check_next() {
             pgrx::check_for_interrupts!();
         }
-        match self.belt.wait() {
-            None => Ok(()),
-            Some((row, error)) => Err(error.with_detail_member(self.number, row.into())),
-        }
+        self.belt.wait().map_or(Ok(()), Err)
     }
 
     fn start(&mut self) {
@@ -149,7 +139,7 @@ impl Belt {
         let working = Working(self);
         let first = part.first().map_or(0, |(row, _)| *row);
         if self.lock().refusal.as_ref().is_none_or(|(row, _)| first < *row) {
-            let events: Vec<&Inspected> = part.iter().map(|(_, inspected)| inspected).collect();
+            let events: Vec<&Inspected> = part.iter().map(|(_, inspected)| &**inspected).collect();
             if let Err((index, error)) = gate::check_apart(&events) {
                 self.refuse(part[index].0, error);
             }

@@ -62,14 +62,14 @@ pub fn taken(id: EventId) -> Error {
 /// Stores an admitted event in a statement of its own; the row's columns as `ets.event` has
 /// them. `given` is the datum of the payload, if the caller has one that is what will be stored.
 pub fn insert(header: &Header, payload: &Payload, given: Option<Datum>) -> Result<Vec<Value>> {
-    together("row", |statement| statement.insert(header, payload, given))
+    together(|statement| statement.insert(header, payload, given))
 }
 
 /// Runs `body`, whose inserts are one statement: each head is written once, at its end,
-/// however many events moved it. `number` is what a refusal calls the number of a row.
-pub fn together<T>(number: &'static str, body: impl FnOnce(&mut Statement) -> Result<T>) -> Result<T> {
+/// however many events moved it.
+pub fn together<T>(body: impl FnOnce(&mut Statement) -> Result<T>) -> Result<T> {
     let mut statement = Statement { stored: 0, target: Target::open()? };
-    transaction::open_frame(number);
+    transaction::open_frame();
     let ended = body(&mut statement).and_then(|value| {
         statement.target.take().map(Target::close).transpose()?;
         triggers::settle(statement.stored).map(|()| value)

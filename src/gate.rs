@@ -149,11 +149,6 @@ impl Inspected {
             return Ok(());
         }
         check_apart(&[self]).map_err(|(_, error)| error)?;
-        self.check_rest()
-    }
-
-    /// As [`Inspected::check`], after [`check_apart`].
-    pub fn check_rest(&mut self) -> Result<()> {
         if let Some(judge) = &self.judge {
             self.subject(&judge.registry)?.check_functions()?;
             if self.candidate.schema_version.as_str() == history::REGISTRATION {

@@ -10,6 +10,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 
 use ets_core::event::{EventId, Header};
 use ets_core::hash::Digest;
@@ -17,7 +18,7 @@ use ets_core::name::{DomainName, StreamName};
 use ets_core::time::Timestamp;
 use pgrx::pg_sys;
 
-use crate::checks::Checks;
+use crate::checks::{Checked, Checks};
 use crate::error::{Error, Result};
 use crate::gate::Inspected;
 use crate::{db, ddl_guard, high_water, ledger, receiver};
@@ -177,27 +178,28 @@ thread_local! {
     static REGISTERED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Opens the frame of an INSERT statement, whose refusals call the number of a row so.
-pub fn open_frame(number: &'static str) {
+/// Opens the frame of an INSERT statement.
+pub fn open_frame() {
     watch();
     // SAFETY: reads a static of the transaction manager.
     let subtransaction = unsafe { pg_sys::GetCurrentSubTransactionId() };
-    let frame = Frame { subtransaction, passed: 0, checks: Some(Checks::new(number)) };
+    let frame = Frame { subtransaction, passed: 0, checks: Some(Checks::default()) };
     FRAMES.with_borrow_mut(|frames| frames.push(frame));
 }
 
-/// Lets the innermost statement end only when this row has passed its checks.
+/// Lets the innermost statement end only when the row that it brings now has passed its checks.
 ///
 /// # Errors
-/// The refusal of an earlier row, if one is known by now.
-pub fn check_later(row: u64, inspected: Inspected) -> Result<()> {
-    with_checks(|checks| checks.push(row, inspected))
+/// As [`finish_checks`], if a row before it is known to be refused by now.
+pub fn check_later(inspected: Inspected) -> Result<()> {
+    let row = FRAMES.with_borrow(|frames| frames.last().map_or(0, |frame| frame.passed) + 1);
+    with_checks(|checks| checks.push(row, Arc::new(inspected)))
 }
 
 /// Ends when all rows of the innermost statement have passed their checks.
 ///
 /// # Errors
-/// The refusal of the first row that has one.
+/// The refusal of the first row that has one; the detail says which, counted from 1.
 pub fn finish_checks() -> Result<()> {
     with_checks(Checks::finish)
 }
@@ -212,21 +214,16 @@ pub fn first_refusal(error: Error) -> Error {
 
 /// The checks leave the frame while they are used, and are lost if that breaks off: then
 /// the statement is as well.
-fn with_checks(body: impl FnOnce(&mut Checks) -> Result<()>) -> Result<()> {
+fn with_checks(body: impl FnOnce(&mut Checks) -> Checked) -> Result<()> {
     let checks = FRAMES.with_borrow_mut(|frames| frames.last_mut().and_then(|frame| frame.checks.take()));
     let Some(mut checks) = checks else { return Ok(()) };
-    body(&mut checks)?;
+    body(&mut checks).map_err(|(row, error)| error.with_detail_member("row", row.into()))?;
     FRAMES.with_borrow_mut(|frames| {
         if let Some(frame) = frames.last_mut() {
             frame.checks = Some(checks);
         }
     });
     Ok(())
-}
-
-/// The number of the row that the innermost statement brings next, from 1.
-pub fn next_row() -> u64 {
-    FRAMES.with_borrow(|frames| frames.last().map_or(0, |frame| frame.passed) + 1)
 }
 
 /// Counts a row that passed the gate; false if no statement is open.

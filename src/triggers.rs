@@ -115,7 +115,7 @@ fn gate_trigger(call: &Call) -> Result<Datum> {
     let _owner = trigger.become_owner();
     match (trigger.is_before(), trigger.is_row()) {
         (true, false) => {
-            transaction::open_frame("row");
+            transaction::open_frame();
             Ok(Datum::null())
         }
         (true, true) => before_row(&trigger),
@@ -204,7 +204,7 @@ fn before_row(trigger: &Trigger) -> Result<Datum> {
     let payload = row.payload.or_else(stored_form).ok_or_else(|| Error::null("payload"))?;
     let tuple = row.tuple(trigger, &header, payload);
     if !inspected.is_checked() {
-        transaction::check_later(transaction::next_row(), inspected)?;
+        transaction::check_later(inspected)?;
     }
     transaction::count_row();
     Ok(tuple)

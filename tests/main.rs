@@ -29,6 +29,7 @@ mod isolation;
 mod json_schema_suite;
 mod key_file;
 mod majors;
+mod many_rows;
 mod memory;
 mod named_points;
 mod opentimestamps;

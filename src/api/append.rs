@@ -1,8 +1,9 @@
 //! Appending: one event, one event with a key of this server, a batch.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use ets_core::canonical::{Limits, Payload, parse_json};
+use ets_core::canonical::{Limits, Payload, for_each_item};
 use ets_core::event::{Event, EventId, Header};
 use ets_core::hash::{Digest, event_hash, from_hex, genesis_hash};
 use ets_core::key::{self, Signature};
@@ -10,6 +11,7 @@ use ets_core::name::{DomainName, SchemaVersion, StreamName};
 use serde_json::{Map, Value as Json, json};
 
 use crate::api::canonical::payload_argument;
+use crate::checks::Checks;
 use crate::db::View;
 use crate::error::{Error, Result, sqlstate};
 use crate::events::Statement;
@@ -17,7 +19,7 @@ use crate::function::{Call, Record, Rows, event_columns};
 use crate::gate::{self, Candidate, IdChoice, Inspected};
 use crate::owner::Owner;
 use crate::triggers::not_version_7;
-use crate::{clock, events, gucs, heads, keys, ledger, threads, transaction};
+use crate::{clock, events, gucs, heads, keys, ledger, transaction};
 
 crate::sql_functions! {
     ets_append pg_finfo_ets_append => append;
@@ -52,7 +54,7 @@ fn append(call: &Call) -> Result<Record> {
         Admission::Stored(event) => return Ok(Record(event_columns(&event))),
     };
     inspected.check()?;
-    Ok(Record(match place_or_find(&mut inspected)? {
+    Ok(Record(match place_or_find(&inspected)? {
         Placed::New(header) => events::insert(&header, inspected.payload(), given)?,
         Placed::Stored(event) => event_columns(&event),
     }))
@@ -130,10 +132,10 @@ impl Offered {
     }
 }
 
-/// Steps 4 to 8. A retry without an id, whose event is the head already, gets
+/// Steps 6 to 8. A retry without an id, whose event is the head already, gets
 /// that event instead of ET005.
-fn place_or_find(inspected: &mut Inspected) -> Result<Placed> {
-    let error = match gate::admit(inspected) {
+fn place_or_find(inspected: &Inspected) -> Result<Placed> {
+    let error = match gate::place(inspected) {
         Ok(header) => return Ok(Placed::New(header)),
         Err(error) => error,
     };
@@ -203,73 +205,106 @@ fn append_batch(call: &Call) -> Result<Rows> {
     let mut rows = Rows::open(call)?;
     let text = call.required_text(0, "events")?;
     let limit = Limits { max_bytes: 256 << 20, max_depth: Limits::CEILING.max_depth + 2 };
-    let Json::Array(items) = parse_json(&text, &limit)? else {
+    let mut batch = Batch::default();
+    let is_array = for_each_item(&text, &limit, |item| {
+        pgrx::check_for_interrupts!();
+        batch.take(item)
+    })?;
+    if !is_array {
         return Err(Error::parameter("events", "must be a JSON array")
             .hint("[{payload, schema_version, public_key, previous_hash, signature, event_id?}, …]"));
-    };
-    let offered = items
-        .into_iter()
-        .enumerate()
-        .map(|(index, item)| offered_from(item).map_err(|error| in_batch(error, index)))
-        .collect::<Result<Vec<Offered>>>()?;
-    let mut admissions = Vec::with_capacity(offered.len());
-    for (index, offer) in offered.into_iter().enumerate() {
-        pgrx::check_for_interrupts!();
-        admissions.push(offer.arrive().map_err(|error| in_batch(error, index))?);
     }
-    for (domain, stream) in check_first_of_each(&mut admissions)? {
-        heads::lock(&domain, &stream)?;
-    }
-    events::together("index", |statement| {
-        for (index, admission) in admissions.into_iter().enumerate() {
+    batch.lock_heads()?;
+    events::together(|statement| {
+        for (index, arrival) in std::mem::take(&mut batch.arrivals).into_iter().enumerate() {
             pgrx::check_for_interrupts!();
-            let stored = crate::db::in_scratch(|| append_one(statement, admission, index as u64, &mut rows));
-            stored.map_err(|error| transaction::first_refusal(in_batch(error, index)))?;
+            crate::db::in_scratch(|| append_one(statement, arrival, &mut rows))
+                .map_err(|error| batch.first_refusal(in_batch(error, index)))?;
         }
-        Ok(())
+        batch.finish_checks()
     })?;
     Ok(rows)
 }
 
-/// One event of a batch. Its signature and schema may be checked later.
-fn append_one(statement: &mut Statement, admission: Admission, index: u64, rows: &mut Rows) -> Result<()> {
-    let mut inspected = match admission {
-        Admission::Stored(event) => return rows.put(&event_columns(&event)),
-        Admission::New(inspected) => inspected,
-    };
-    match place_or_find(&mut inspected)? {
-        Placed::Stored(event) => rows.put(&event_columns(&event)),
-        Placed::New(header) => {
-            rows.put(&statement.insert(&header, inspected.payload(), None)?)?;
-            if inspected.is_checked() { Ok(()) } else { transaction::check_later(index, inspected) }
+/// Events that arrive together. Their signatures and schemas are checked while the next are
+/// read and the last are stored.
+#[derive(Default)]
+struct Batch {
+    arrivals: Vec<Arrival>,
+    streams: BTreeSet<(DomainName, StreamName)>,
+    checks: Checks,
+}
+
+enum Arrival {
+    New(Arc<Inspected>),
+    /// A retry: the event is there already.
+    Stored(Box<Event>),
+}
+
+impl Batch {
+    /// Steps 1 to 3 of one more event. 4 and 5 follow at once where they need Postgres, and for
+    /// the first, so that no stream is locked before a signature for it was checked.
+    fn take(&mut self, item: Json) -> Result<()> {
+        let index = self.arrivals.len();
+        let is_first = self.streams.is_empty();
+        let arrived = offered_from(item).and_then(Offered::arrive).and_then(|admission| match admission {
+            Admission::New(mut inspected) if is_first || !inspected.is_checked_apart() => {
+                inspected.check().map(|()| Admission::New(inspected))
+            }
+            other => Ok(other),
+        });
+        let arrival = match arrived.map_err(|error| self.first_refusal(in_batch(error, index)))? {
+            Admission::Stored(event) => Arrival::Stored(Box::new(event)),
+            Admission::New(inspected) => {
+                self.streams.insert((inspected.domain.clone(), inspected.stream.clone()));
+                let inspected = Arc::new(inspected);
+                if !inspected.is_checked() {
+                    self.checks.push(index as u64, Arc::clone(&inspected)).map_err(refused)?;
+                }
+                Arrival::New(inspected)
+            }
+        };
+        self.arrivals.push(arrival);
+        Ok(())
+    }
+
+    /// In sorted order: batches over the same streams queue, and never deadlock.
+    fn lock_heads(&mut self) -> Result<()> {
+        if self.streams.len() > 1 {
+            self.finish_checks()?;
+        }
+        for (domain, stream) in &self.streams {
+            heads::lock(domain, stream)?;
+        }
+        Ok(())
+    }
+
+    fn finish_checks(&mut self) -> Result<()> {
+        self.checks.finish().map_err(refused)
+    }
+
+    /// `error` of an event, or the refusal of one before it.
+    fn first_refusal(&mut self, error: Error) -> Error {
+        match error {
+            Error::Postgres => error,
+            refusal => self.finish_checks().err().unwrap_or(refusal),
         }
     }
 }
 
-/// Steps 4 and 5 of the first event of each stream, before any head is locked. The streams,
-/// sorted: batches over the same ones queue, and never deadlock.
-fn check_first_of_each(admissions: &mut [Admission]) -> Result<Vec<(DomainName, StreamName)>> {
-    const WORTH_A_THREAD: usize = 32;
-    let mut firsts = BTreeMap::new();
-    for (index, admission) in admissions.iter_mut().enumerate() {
-        if let Admission::New(inspected) = admission {
-            let stream = (inspected.domain.clone(), inspected.stream.clone());
-            firsts.entry(stream).or_insert((index, inspected));
-        }
+fn refused((index, error): (u64, Error)) -> Error {
+    in_batch(error, index as usize)
+}
+
+fn append_one(statement: &mut Statement, arrival: Arrival, rows: &mut Rows) -> Result<()> {
+    let inspected = match arrival {
+        Arrival::Stored(event) => return rows.put(&event_columns(&event)),
+        Arrival::New(inspected) => inspected,
+    };
+    match place_or_find(&inspected)? {
+        Placed::Stored(event) => rows.put(&event_columns(&event)),
+        Placed::New(header) => rows.put(&statement.insert(&header, inspected.payload(), None)?),
     }
-    let (streams, mut firsts): (Vec<_>, Vec<_>) = firsts.into_iter().unzip();
-    firsts.sort_by_key(|(index, _)| *index);
-    let threads = gucs::worker_threads().min(firsts.len() / WORTH_A_THREAD);
-    if threads > 1 {
-        let apart: Vec<&Inspected> = firsts.iter().map(|(_, inspected)| &**inspected).collect();
-        threads::check_parts(&apart, threads, gate::check_apart)
-            .map_err(|(place, error)| in_batch(error, firsts[place].0))?;
-    }
-    for (index, inspected) in firsts {
-        let checked = if threads > 1 { inspected.check_rest() } else { inspected.check() };
-        checked.map_err(|error| in_batch(error, index))?;
-    }
-    Ok(streams)
 }
 
 fn offered_from(item: Json) -> Result<Offered> {

@@ -150,6 +150,19 @@ pub fn parse_json(text: &str, limits: &Limits) -> Result<Value, CanonicalError> 
     parse::parse(text, limits).map(|(value, _)| value)
 }
 
+/// Reads an array as [`parse_json`] does, and calls `each` with every item as soon as it is
+/// read. False if the text is another value.
+///
+/// # Errors
+/// What `each` refuses, or a [`CanonicalError`], whichever is met first.
+pub fn for_each_item<E: From<CanonicalError>>(
+    text: &str,
+    limits: &Limits,
+    each: impl FnMut(Value) -> Result<(), E>,
+) -> Result<bool, E> {
+    parse::for_each_item(text, limits, each)
+}
+
 /// Brings a value's numbers to the form that parsing gives them, and refuses
 /// what parsing would have refused.
 fn normalize(value: &mut Value, depth_left: usize, limits: &Limits) -> Result<(), CanonicalError> {
@@ -268,6 +281,43 @@ mod tests {
         let bottomless = "[".repeat(1_000_000);
         let greedy = Limits { max_bytes: usize::MAX, max_depth: usize::MAX };
         assert_eq!(parse_json(&bottomless, &greedy), Err(CanonicalError::TooDeep { limit: 256 }));
+    }
+
+    #[test]
+    fn items_are_read_one_by_one_as_in_one() {
+        for text in [
+            "[]",
+            " [ ] ",
+            "[1, \"a\", [2], {\"b\": null}]",
+            "[[[]]]",
+            "7",
+            "{\"a\": 1}",
+            "[1,]",
+            "[1",
+            "[1] x",
+            "[1 2]",
+            "[1e400]",
+            "[",
+            "",
+            "[{\"a\":1,\"a\":2}]",
+            "[[[[]]]]",
+            "[\"123456789012345678\"]",
+        ] {
+            let limits = Limits { max_bytes: 20, max_depth: 3 };
+            let mut items = Vec::new();
+            let read: Result<bool, CanonicalError> = for_each_item(text, &limits, |item| {
+                items.push(item);
+                Ok(())
+            });
+            match parse_json(text, &limits) {
+                Ok(Value::Array(expected)) => assert_eq!((read, items), (Ok(true), expected), "{text}"),
+                Ok(_) => assert_eq!((read, items.len()), (Ok(false), 0), "{text}"),
+                Err(error) => assert_eq!(read, Err(error), "{text}"),
+            }
+        }
+        let refused: Result<bool, CanonicalError> =
+            for_each_item("[1, 2, !", &Limits::DEFAULT, |_| Err(CanonicalError::UnexpectedEnd));
+        assert_eq!(refused, Err(CanonicalError::UnexpectedEnd));
     }
 
     #[test]

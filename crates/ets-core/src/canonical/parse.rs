@@ -11,15 +11,38 @@ pub(super) fn parse(text: &str, limits: &Limits) -> Result<(Value, bool), Canoni
     if text.len() > limits.max_text() {
         return Err(CanonicalError::TooLarge { limit: limits.max_bytes });
     }
-    let mut parser =
-        Parser { text, bytes: text.as_bytes(), at: 0, limits, depth: 0, least_bytes: 0, stored_form: true };
+    let mut parser = Parser::new(text, limits);
     parser.skip_space();
     let value = parser.value()?;
-    parser.skip_space();
-    if parser.at < text.len() {
-        return Err(parser.syntax());
-    }
+    parser.end()?;
     Ok((value, parser.stored_form))
+}
+
+/// Calls `each` with every item of `text`, which is an array, as soon as it is read; false
+/// if it is another value. What `text` holds behind an item that is refused is not looked at.
+pub(super) fn for_each_item<E: From<CanonicalError>>(
+    text: &str,
+    limits: &Limits,
+    mut each: impl FnMut(Value) -> Result<(), E>,
+) -> Result<bool, E> {
+    if text.len() > limits.max_text() {
+        return Err(CanonicalError::TooLarge { limit: limits.max_bytes }.into());
+    }
+    let mut parser = Parser::new(text, limits);
+    parser.skip_space();
+    let is_array = parser.peek() == Some(b'[');
+    if is_array {
+        parser.open()?;
+        let mut goes_on = !parser.take(b']');
+        while goes_on {
+            each(parser.value()?)?;
+            goes_on = parser.more(b']')?;
+        }
+    } else {
+        parser.value()?;
+    }
+    parser.end()?;
+    Ok(is_array)
 }
 
 struct Parser<'a> {
@@ -37,7 +60,17 @@ struct Parser<'a> {
     stored_form: bool,
 }
 
-impl Parser<'_> {
+impl<'a> Parser<'a> {
+    fn new(text: &'a str, limits: &'a Limits) -> Self {
+        Parser { text, bytes: text.as_bytes(), at: 0, limits, depth: 0, least_bytes: 0, stored_form: true }
+    }
+
+    /// Nothing but white space may follow.
+    fn end(&mut self) -> Result<(), CanonicalError> {
+        self.skip_space();
+        if self.at < self.text.len() { Err(self.syntax()) } else { Ok(()) }
+    }
+
     /// A value. The next byte is not white space, before and after.
     fn value(&mut self) -> Result<Value, CanonicalError> {
         match self.peek() {
@@ -59,6 +92,13 @@ impl Parser<'_> {
         &mut self,
         inside: fn(&mut Self) -> Result<Value, CanonicalError>,
     ) -> Result<Value, CanonicalError> {
+        self.open()?;
+        let value = inside(self)?;
+        self.depth -= 1;
+        Ok(value)
+    }
+
+    fn open(&mut self) -> Result<(), CanonicalError> {
         if self.depth == self.limits.depth() {
             return Err(CanonicalError::TooDeep { limit: self.depth });
         }
@@ -66,9 +106,7 @@ impl Parser<'_> {
         self.depth += 1;
         self.at += 1;
         self.skip_space();
-        let value = inside(self)?;
-        self.depth -= 1;
-        Ok(value)
+        Ok(())
     }
 
     fn object(&mut self) -> Result<Value, CanonicalError> {
