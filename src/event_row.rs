@@ -3,8 +3,8 @@
 //! Through SPI, most of what an INSERT of one row costs is starting and ending the
 //! executor, and the transition table that tells a statement's last trigger how many
 //! rows it stored. So where the table is as this extension made it, the row is stored
-//! as logical replication stores one: the table's BEFORE ROW trigger, its constraints
-//! and its indexes all see it. What the two statement triggers do is done by
+//! as logical replication stores one: the table's constraints and its indexes see it. Its
+//! triggers are the gate's, which has admitted the row; what else they do is done by
 //! [`crate::events`]. Any other table, with a trigger of somebody else's, a rule, row
 //! security or parts, gets the statement.
 
@@ -16,7 +16,7 @@ use crate::db;
 use crate::error::Result;
 use crate::ledger;
 use crate::server_functions::{CommandCounterIncrement, heap_form_tuple, table_close, table_open};
-use crate::triggers::column;
+use crate::triggers::{self, column};
 
 /// `ets.ledger_event`, open for a statement's rows.
 pub struct Target {
@@ -47,6 +47,7 @@ impl Target {
                 target.state = CreateExecutorState();
                 target.result.type_ = pg_sys::NodeTag::T_ResultRelInfo;
                 InitResultRelInfo(&mut *target.result, relation, 0, std::ptr::null_mut(), 0);
+                target.result.ri_TrigDesc = std::ptr::null_mut();
                 ExecOpenIndices(&mut *target.result, false);
                 target.slot =
                     MakeSingleTupleTableSlot((*relation).rd_att, &raw const pg_sys::TTSOpsHeapTuple);
@@ -57,7 +58,7 @@ impl Target {
         Ok((!target.relation.is_null()).then_some(target))
     }
 
-    /// Puts a row into the table and its indexes, past its row trigger.
+    /// Puts a row into the table and its indexes.
     pub fn insert(&mut self, values: &mut [Datum; column::COUNT]) -> Result<()> {
         let mut nulls = [false; column::COUNT];
         // SAFETY: as in `open`; the row has as many values as the table columns.
@@ -110,8 +111,7 @@ unsafe fn is_as_made(relation: pg_sys::Relation) -> bool {
     }
 }
 
-/// Whether the triggers that fire on INSERT are the gate's three, all switched on. That
-/// their function is the gate shows when the row's trigger takes the announced row.
+/// Whether the triggers that fire on INSERT are the gate's three, all switched on.
 ///
 /// # Safety
 /// `triggers` is that of an open relation, or null.
@@ -133,13 +133,26 @@ unsafe fn has_gate_alone(triggers: *const pg_sys::TriggerDesc) -> bool {
                     && trigger.tgqual.is_null()
             })
         });
-        are_the_gates && on_insert.next().is_none()
+        are_the_gates && on_insert.next().is_none() && function.is_some_and(|function| is_gate(function))
+    }
+}
+
+/// Whether calling the function means calling the gate, and nothing around it.
+///
+/// # Safety
+/// Inside `catch`.
+unsafe fn is_gate(function: Oid) -> bool {
+    unsafe {
+        let mut found: pg_sys::FmgrInfo = std::mem::zeroed();
+        fmgr_info(function, &mut found);
+        found.fn_addr.is_some_and(|address| address as usize == triggers::ets_gate as *const () as usize)
     }
 }
 
 crate::server_functions! {
     fn PreventCommandIfReadOnly(command: *const c_char);
     fn pg_class_aclcheck(table: Oid, role: Oid, mode: pg_sys::AclMode) -> pg_sys::AclResult::Type;
+    fn fmgr_info(function: Oid, found: *mut pg_sys::FmgrInfo);
     fn CreateExecutorState() -> *mut pg_sys::EState;
     fn FreeExecutorState(state: *mut pg_sys::EState);
     fn InitResultRelInfo(

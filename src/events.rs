@@ -96,35 +96,40 @@ impl Statement {
             .ok_or_else(|| Error::null("payload"))?;
         // SAFETY: the INSERT gives the transaction an id in any case.
         let transaction_id = unsafe { pg_sys::GetTopFullTransactionId().value };
-        transaction::expect(Expected { header: header.clone(), payload, transaction_id });
         let mut row = triggers::row_of(header, payload, transaction_id);
         match &mut self.target {
             Some(target) => {
                 target.insert(&mut row)?;
+                transaction::count_row();
                 self.stored += 1;
             }
-            // Triggers of others fire here with the owner's rights, not with the caller's path.
-            None => owner::with_catalog_path(|| {
-                let values: [Value; column::COUNT] =
-                    std::array::from_fn(|place| Value::Made(row[place], column::TYPES[place]));
-                db::run(
-                    "INSERT INTO ets.ledger_event
-                            (event_id, payload, schema_version, key_id, public_key, previous_hash, current_hash, signature,
-                             \"timestamp\", domain, stream, sequence, registry_version, transaction_id)
-                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
-                    &values,
-                )
-                .map(|_| ())
-            })?,
-        }
-        if transaction::take_expected().is_some() {
-            return Err(Error::new(
-                sqlstate::STATE,
-                "the ledger is not armed: its triggers are missing or off",
-            )
-            .detail(json!({"state": "not armed"}))
-            .hint("SELECT ets.arm(), then ets.verify_ledger()"));
+            None => {
+                transaction::expect(Expected { header: header.clone(), payload, transaction_id });
+                insert_by_statement(&row)?;
+            }
         }
         Ok(column::OF_EVENT.map(|place| Value::Made(row[place], column::TYPES[place])).to_vec())
     }
+}
+
+/// Brings an announced row to the table's triggers.
+fn insert_by_statement(row: &[Datum; column::COUNT]) -> Result<()> {
+    let values: [Value; column::COUNT] =
+        std::array::from_fn(|place| Value::Made(row[place], column::TYPES[place]));
+    // Triggers of others fire here with the owner's rights, not with the caller's path.
+    owner::with_catalog_path(|| {
+        db::run(
+            "INSERT INTO ets.ledger_event
+                    (event_id, payload, schema_version, key_id, public_key, previous_hash, current_hash, signature,
+                     \"timestamp\", domain, stream, sequence, registry_version, transaction_id)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+            &values,
+        )
+    })?;
+    if transaction::take_expected().is_some() {
+        return Err(Error::new(sqlstate::STATE, "the ledger is not armed: its triggers are missing or off")
+            .detail(json!({"state": "not armed"}))
+            .hint("SELECT ets.arm(), then ets.verify_ledger()"));
+    }
+    Ok(())
 }

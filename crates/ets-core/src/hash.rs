@@ -217,19 +217,28 @@ pub fn from_hex<const N: usize>(text: &str) -> Result<[u8; N], HexError> {
         return Err(error);
     }
     let mut bytes = [0; N];
+    let mut seen = 0;
     for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
-        *byte = digit(*high).ok_or(error)? << 4 | digit(*low).ok_or(error)?;
+        let (high, low) = (DIGITS[usize::from(*high)], DIGITS[usize::from(*low)]);
+        seen |= high | low;
+        *byte = high << 4 | low & 15;
     }
-    Ok(bytes)
+    if seen < NO_DIGIT { Ok(bytes) } else { Err(error) }
 }
 
-fn digit(character: u8) -> Option<u8> {
-    match character {
-        b'0'..=b'9' => Some(character - b'0'),
-        b'a'..=b'f' => Some(character - b'a' + 10),
-        _ => None,
+/// What no digit is worth: more than any.
+const NO_DIGIT: u8 = 16;
+
+/// What each character is worth.
+const DIGITS: [u8; 256] = {
+    let mut digits = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < NO_DIGIT {
+        digits[b"0123456789abcdef"[value as usize] as usize] = value;
+        value += 1;
     }
-}
+    digits
+};
 
 #[cfg(test)]
 mod tests {
