@@ -54,7 +54,6 @@ impl Checks {
     }
 
     /// Ends when all rows have been checked.
-    ///
     pub fn finish(&mut self) -> Checked {
         self.belt.put(std::mem::take(&mut self.next));
         while self.belt.check_next() {
@@ -80,6 +79,9 @@ impl Checks {
 impl Drop for Checks {
     /// Leaves what has not been checked.
     fn drop(&mut self) {
+        if self.threads.is_empty() {
+            return;
+        }
         self.belt.end();
         for thread in self.threads.drain(..) {
             let _ = thread.join();

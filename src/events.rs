@@ -127,9 +127,14 @@ fn insert_by_statement(row: &[Datum; column::COUNT]) -> Result<()> {
         )
     })?;
     if transaction::take_expected().is_some() {
-        return Err(Error::new(sqlstate::STATE, "the ledger is not armed: its triggers are missing or off")
-            .detail(json!({"state": "not armed"}))
-            .hint("SELECT ets.arm(), then ets.verify_ledger()"));
+        return Err(not_armed());
     }
     Ok(())
+}
+
+/// ET013, when a trigger of `ets.ledger_event` did not fire.
+pub fn not_armed() -> Error {
+    Error::new(sqlstate::STATE, "the ledger is not armed: its triggers are missing or off")
+        .detail(json!({"state": "not armed"}))
+        .hint("SELECT ets.arm(), then ets.verify_ledger()")
 }

@@ -21,7 +21,7 @@ use pgrx::pg_sys;
 use crate::checks::{Checked, Checks};
 use crate::error::{Error, Result};
 use crate::gate::Inspected;
-use crate::{db, ddl_guard, high_water, ledger, receiver};
+use crate::{db, ddl_guard, events, high_water, ledger, receiver};
 
 /// The last event of a stream whose head this transaction has locked.
 #[derive(Debug, Clone)]
@@ -57,7 +57,7 @@ pub struct Expected {
 struct Frame {
     subtransaction: pg_sys::SubTransactionId,
     passed: u64,
-    /// None while it is in use.
+    /// None before there are any, and while they are used.
     checks: Option<Checks>,
 }
 
@@ -183,7 +183,7 @@ pub fn open_frame() {
     watch();
     // SAFETY: reads a static of the transaction manager.
     let subtransaction = unsafe { pg_sys::GetCurrentSubTransactionId() };
-    let frame = Frame { subtransaction, passed: 0, checks: Some(Checks::default()) };
+    let frame = Frame { subtransaction, passed: 0, checks: None };
     FRAMES.with_borrow_mut(|frames| frames.push(frame));
 }
 
@@ -193,7 +193,7 @@ pub fn open_frame() {
 /// As [`finish_checks`], if a row before it is known to be refused by now.
 pub fn check_later(inspected: Inspected) -> Result<()> {
     let row = FRAMES.with_borrow(|frames| frames.last().map_or(0, |frame| frame.passed) + 1);
-    with_checks(|checks| checks.push(row, Arc::new(inspected)))
+    with_checks(taken_checks().unwrap_or_default(), |checks| checks.push(row, Arc::new(inspected)))
 }
 
 /// Ends when all rows of the innermost statement have passed their checks.
@@ -201,7 +201,7 @@ pub fn check_later(inspected: Inspected) -> Result<()> {
 /// # Errors
 /// The refusal of the first row that has one; the detail says which, counted from 1.
 pub fn finish_checks() -> Result<()> {
-    with_checks(Checks::finish)
+    taken_checks().map_or(Ok(()), |checks| with_checks(checks, Checks::finish))
 }
 
 /// `error` of a row, or the refusal of a row before it.
@@ -214,9 +214,11 @@ pub fn first_refusal(error: Error) -> Error {
 
 /// The checks leave the frame while they are used, and are lost if that breaks off: then
 /// the statement is as well.
-fn with_checks(body: impl FnOnce(&mut Checks) -> Checked) -> Result<()> {
-    let checks = FRAMES.with_borrow_mut(|frames| frames.last_mut().and_then(|frame| frame.checks.take()));
-    let Some(mut checks) = checks else { return Ok(()) };
+fn taken_checks() -> Option<Checks> {
+    FRAMES.with_borrow_mut(|frames| frames.last_mut().and_then(|frame| frame.checks.take()))
+}
+
+fn with_checks(mut checks: Checks, body: impl FnOnce(&mut Checks) -> Checked) -> Result<()> {
     body(&mut checks).map_err(|(row, error)| error.with_detail_member("row", row.into()))?;
     FRAMES.with_borrow_mut(|frames| {
         if let Some(frame) = frames.last_mut() {
@@ -323,7 +325,14 @@ unsafe extern "C-unwind" fn transaction_ended(
     event: pg_sys::XactEvent::Type,
     _argument: *mut std::ffi::c_void,
 ) {
-    use pg_sys::XactEvent::{XACT_EVENT_ABORT, XACT_EVENT_COMMIT, XACT_EVENT_PREPARE};
+    use pg_sys::XactEvent::{
+        XACT_EVENT_ABORT, XACT_EVENT_COMMIT, XACT_EVENT_PRE_COMMIT, XACT_EVENT_PRE_PREPARE,
+        XACT_EVENT_PREPARE,
+    };
+    // The end of a statement is a trigger's: without it rows would commit unchecked.
+    if matches!(event, XACT_EVENT_PRE_COMMIT | XACT_EVENT_PRE_PREPARE) && has_frame() {
+        events::not_armed().raise();
+    }
     if matches!(event, XACT_EVENT_ABORT | XACT_EVENT_COMMIT | XACT_EVENT_PREPARE) {
         FRAMES.with_borrow_mut(Vec::clear);
         HEADS.with_borrow_mut(Heads::clear);

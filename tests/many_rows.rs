@@ -248,3 +248,26 @@ fn statements_inside_statements_have_checks_of_their_own() {
     assert_eq!(ledger.head("many-0").1, 0);
     assert_eq!(ledger.findings(), [""; 0]);
 }
+
+/// The end of a statement is a trigger's. Where a superuser has switched it off, what was left
+/// to the threads does not commit unchecked.
+#[test]
+fn a_statement_without_its_end_does_not_commit() {
+    let mut ledger = Ledger::new();
+    let events = events(&mut ledger, 1, &[(100, Fault::Signature)]);
+    ledger
+        .client
+        .batch_execute(
+            "ALTER EVENT TRIGGER ets_ddl_start DISABLE; ALTER EVENT TRIGGER ets_ddl_end DISABLE;
+             ALTER TABLE ets.ledger_event DISABLE TRIGGER zz_ets_settle; SET ets.worker_threads = 1",
+        )
+        .expect("a superuser can");
+    for rows in [&events[..40], &events[..]] {
+        for way in ["copy", "insert"] {
+            refused(bring(&mut ledger.client, way, rows), if rows.len() == 40 { "ET013" } else { "ET003" });
+            assert_eq!(stored(&mut ledger), 0);
+        }
+    }
+    ledger.client.batch_execute("RESET ets.worker_threads; SELECT ets.arm()").expect("armed again");
+    assert_eq!(bring(&mut ledger.client, "copy", &events[..100]).expect("stored"), 100);
+}
