@@ -41,7 +41,7 @@ note() {
 ways_insert() {
   local first=$((400000 + $1 * 100)) turn kind
   local -A rate
-  events[32]=$((200 + seconds * 400))
+  events[32]=$((200 + seconds * 1000))
   sign_streams "$first" 32
   for ((turn = 0; turn < 2; turn++)); do
     kind=insert
