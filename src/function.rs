@@ -5,6 +5,7 @@
 //! here gets its [`Call`] and returns what it answers; nothing of Rust is alive
 //! when an error leaves ([`crate::error`] says why this is not left to pgrx).
 
+use ets_core::canonical::{Limits, Payload};
 use ets_core::event::{Event, EventId};
 use ets_core::hash::{Digest, bytes_of};
 use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
@@ -108,6 +109,13 @@ impl Call {
     /// A `jsonb` that must not be NULL (22004), as its text.
     pub fn required_jsonb(&self, position: usize, name: &str) -> Result<String> {
         self.jsonb(position).ok_or_else(|| Error::null(name))
+    }
+
+    /// A `jsonb` that must not be NULL (22004) and is a payload (ET001).
+    pub fn required_payload(&self, position: usize, limits: &Limits) -> Result<Payload> {
+        let datum = self.datum(position).ok_or_else(|| Error::null("payload"))?;
+        // SAFETY: the argument is declared jsonb.
+        unsafe { value::payload_of(datum, limits) }
     }
 
     /// A `bigint` that must not be NULL (22004).

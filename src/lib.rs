@@ -26,6 +26,7 @@ mod head_row;
 mod heads;
 mod high_water;
 mod history;
+mod jsonb;
 mod keys;
 mod ledger;
 mod owner;

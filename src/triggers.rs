@@ -10,7 +10,6 @@ mod received;
 
 use std::ffi::{CStr, c_char};
 
-use ets_core::canonical::Payload;
 use ets_core::event::{EventId, Header};
 use ets_core::hash::Digest;
 use ets_core::key::Signature;
@@ -248,16 +247,15 @@ impl NewRow {
     fn admit(&mut self) -> Result<(Header, Inspected)> {
         let payload = self.required(column::PAYLOAD, "payload")?;
         // SAFETY: each datum is of its column's type.
-        let (payload_text, schema_version, public_key, previous_hash, signature) = unsafe {
+        let (parsed, schema_version, public_key, previous_hash, signature) = unsafe {
             (
-                value::jsonb_text_of(payload),
+                value::payload_of(payload, &gucs::payload_limits())?,
                 value::text_of(self.required(column::SCHEMA_VERSION, "schema_version")?),
                 value::bytes_of(self.required(column::PUBLIC_KEY, "public_key")?),
                 value::bytes_of(self.required(column::PREVIOUS_HASH, "previous_hash")?),
                 value::bytes_of(self.required(column::SIGNATURE, "signature")?),
             )
         };
-        let parsed = Payload::parse(&payload_text, &gucs::payload_limits())?;
         if parsed.is_stored_form() {
             self.payload = Some(payload);
         }

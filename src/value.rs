@@ -2,11 +2,15 @@
 
 use std::ffi::CString;
 
+use ets_core::canonical::{Limits, Payload};
 use ets_core::event::EventId;
 use ets_core::hash::Digest;
 use ets_core::key::{KeyId, Signature};
 use ets_core::time::Timestamp;
 use pgrx::pg_sys::{self, Datum, Oid};
+
+use crate::error::Result;
+use crate::jsonb;
 
 /// Microseconds from 1970, where Unix counts from, to 2000, where Postgres does.
 const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
@@ -259,6 +263,31 @@ pub unsafe fn jsonb_text_of(datum: Datum) -> String {
     // SAFETY: per the contract.
     unsafe { append_jsonb(datum, &mut text) };
     String::from_utf8(text).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+/// The payload that a `jsonb` is.
+///
+/// # Errors
+/// ET001 if it has no canonical form, or is beyond the limits.
+///
+/// # Safety
+/// `datum` is a live `jsonb`.
+pub unsafe fn payload_of(datum: Datum, limits: &Limits) -> Result<Payload> {
+    // SAFETY: per the contract; a detoasted copy is freed when it has been read.
+    let read = unsafe {
+        let stored = datum.cast_mut_ptr();
+        let value = pg_sys::pg_detoast_datum(stored);
+        let read = jsonb::read(pgrx::varlena::varlena_to_byte_slice(value), limits);
+        if value != stored {
+            pg_sys::pfree(value.cast());
+        }
+        read
+    };
+    Ok(match read {
+        Some((value, stored_form)) => Payload::from_read(value, stored_form, limits)?,
+        // SAFETY: per the contract.
+        None => Payload::parse(&unsafe { jsonb_text_of(datum) }, limits)?,
+    })
 }
 
 /// Appends the text of a `jsonb`, as Postgres prints it.

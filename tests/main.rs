@@ -27,6 +27,7 @@ mod integrations;
 mod interrupts;
 mod isolation;
 mod json_schema_suite;
+mod jsonb;
 mod key_file;
 mod majors;
 mod many_rows;

@@ -33,8 +33,7 @@ fn append(call: &Call) -> Result<Record> {
     // What SECURITY DEFINER would do, for a fraction of what it costs a call: every
     // statement from here on is qualified, so the search_path may stay the caller's.
     let _owner = Owner::of_events();
-    let text = call.required_jsonb(0, "payload")?;
-    let payload = Payload::parse(&text, &gucs::payload_limits())?;
+    let payload = call.required_payload(0, &gucs::payload_limits())?;
     let given = payload.is_stored_form().then(|| call.datum(0)).flatten();
     let schema_version = call.required_text(1, "schema_version")?.parse()?;
     let public_key = call.required_bytes(2, "public_key", sqlstate::SIGNATURE)?;
@@ -151,8 +150,7 @@ fn place_or_find(inspected: &Inspected) -> Result<Placed> {
 }
 
 fn append_signed(call: &Call) -> Result<Record> {
-    let text = call.required_jsonb(0, "payload")?;
-    let payload = Payload::parse(&text, &gucs::payload_limits())?;
+    let payload = call.required_payload(0, &gucs::payload_limits())?;
     let schema_version: SchemaVersion = call.required_text(1, "schema_version")?.parse()?;
     let secret_key = keys::local_key(call.text(2).as_deref())?;
     let event = sign_and_append(payload, schema_version, &secret_key)?;

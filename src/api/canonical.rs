@@ -105,5 +105,5 @@ fn leaf_hash(call: &Call) -> Result<Value> {
 /// A `jsonb` argument as a payload, within the ceilings: the settings limit
 /// appends only.
 pub fn payload_argument(call: &Call, position: usize) -> Result<Payload> {
-    Ok(Payload::parse(&call.required_jsonb(position, "payload")?, &Limits::CEILING)?)
+    call.required_payload(position, &Limits::CEILING)
 }

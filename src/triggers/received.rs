@@ -1,7 +1,7 @@
 //! Rows that a logical-replication apply worker brings. It fires no statement
 //! triggers, so each row is judged, and its head moved, by itself.
 
-use ets_core::canonical::{Limits, Payload};
+use ets_core::canonical::Limits;
 use ets_core::checkpoint::DomainRoot;
 use ets_core::event::{Event, EventId, Header};
 use ets_core::hash::{Digest, bytes_of};
@@ -88,8 +88,7 @@ impl NewRow {
         let columns = &columns[..];
         let payload = columns[column::PAYLOAD].ok_or_else(|| impossible(column::PAYLOAD))?;
         // SAFETY: the column is a jsonb.
-        let text_of_payload = unsafe { value::jsonb_text_of(payload) };
-        let payload = Payload::parse(&text_of_payload, &Limits::CEILING)?;
+        let payload = unsafe { value::payload_of(payload, &Limits::CEILING)? };
         let header = Header {
             event_id: event_id(columns, column::EVENT_ID)?,
             domain: text(columns, column::DOMAIN)?.parse()?,

@@ -87,6 +87,16 @@ impl Payload {
         Payload::written(value, true, 256, limits)
     }
 
+    /// The payload of a value that was read elsewhere under the rules of [`parse_json`]: its
+    /// numbers by [`number()`], no text with U+0000, not deeper than allowed. `stored_form` is
+    /// what [`Payload::is_stored_form`] shall say.
+    ///
+    /// # Errors
+    /// [`CanonicalError::TooLarge`].
+    pub fn from_read(value: Value, stored_form: bool, limits: &Limits) -> Result<Self, CanonicalError> {
+        Payload::written(value, stored_form, 256, limits)
+    }
+
     fn written(
         value: Value,
         stored_form: bool,
@@ -161,6 +171,14 @@ pub fn for_each_item<E: From<CanonicalError>>(
     each: impl FnMut(Value) -> Result<(), E>,
 ) -> Result<bool, E> {
     parse::for_each_item(text, limits, each)
+}
+
+/// The number that `text` denotes, as [`parse_json`] reads it, and whether it is what `jsonb`
+/// prints for it. None if it is no number or not exact.
+pub fn number(text: &str) -> Option<(serde_json::Number, bool)> {
+    let (decimal, length) = number::Decimal::scan(text.as_bytes()).ok()?;
+    let is_plain = decimal.plain;
+    (length == text.len()).then(|| decimal.to_number().ok()).flatten().map(|number| (number, is_plain))
 }
 
 /// Brings a value's numbers to the form that parsing gives them, and refuses
