@@ -8,7 +8,7 @@ bench_profile() {
   command -v perf >/dev/null || fail "the part profile needs perf (Debian: linux-perf)"
   local kind first=700000
   : >"$cluster/profile.tsv"
-  declare -gA events=([16]=$((1000 + 500 * seconds)))
+  declare -gA events=([16]=$((1000 + 1200 * (seconds + 2))))
   for kind in plain append; do
     profile_case "$kind" "$first"
     first=$((first + 100))
@@ -44,7 +44,7 @@ profile_case() {
   perf record --quiet --freq 199 --call-graph dwarf,24576 --output "$cluster/perf.data" \
     --pid "$(pgrep --parent "$postmaster" --full pgbench --delimiter , || pgrep --parent "$postmaster" --delimiter ,)" \
     -- sleep "$seconds" 2>/dev/null || fail "perf record failed"
-  wait
+  wait $! || fail "what was watched did not end well"
   perf script --input "$cluster/perf.data" --fields comm,ip,sym 2>/dev/null | awk -f bench/profile.awk |
     sort -t $'\t' -k 2,2nr >"$cluster/profile.samples"
   rm "$cluster/perf.data"
