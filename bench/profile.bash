@@ -58,6 +58,7 @@ profile_case() {
 processor_time() {
   local process
   { awk '{ print $16 + $17 }' "/proc/$1/stat"
-    for process in $(pgrep --parent "$1"); do awk '{ print $14 + $15 }' "/proc/$process/stat"; done; } |
+    # One that has ended meanwhile is in the first line.
+    for process in $(pgrep --parent "$1"); do awk '{ print $14 + $15 }' "/proc/$process/stat" 2>/dev/null || :; done; } |
     awk '{ ticks += $1 } END { print ticks }'
 }
