@@ -60,6 +60,8 @@ bench_http() {
 # Starts the server on a port of its own; sets `server`, its process, and `url`.
 serve() {
   build_programs "$profile"
+  # There before it is read: the server starts beside this.
+  : >"$cluster/http.out"
   "$built/ets-http" --listen 127.0.0.1:0 --dsn "dbname=$PGDATABASE" >"$cluster/http.out" 2>"$cluster/http.log" &
   server=$!
   # Not one of the jobs that wait_all waits for.
