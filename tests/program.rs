@@ -142,7 +142,7 @@ fn what_was_prepared_can_be_signed_elsewhere() {
     }
     // All or none: the second is not what was signed.
     let before = actor.ledger.contents();
-    let two = format!("{signed}{}", signed.replace("11", "12"));
+    let two = format!("{signed}{}", signed.replace("\"amount\":11", "\"amount\":12"));
     let said = refusal(&fed(actor.command(&["append", "--signed", "-"]), &two));
     assert!(said.contains("ET003"), "{said}");
     assert_eq!(actor.ledger.contents(), before);
