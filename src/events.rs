@@ -11,7 +11,7 @@ use crate::event_row::Target;
 use crate::function::no_event;
 use crate::transaction::{self, Expected};
 use crate::triggers::{self, column};
-use crate::value::Value;
+use crate::value::{self, Value};
 use crate::{owner, rows};
 
 /// The stored event of this id, in whichever domain.
@@ -91,9 +91,7 @@ pub struct Statement {
 impl Statement {
     /// As [`insert`]. The columns live as long as the present memory context.
     pub fn insert(&mut self, header: &Header, payload: &Payload, given: Option<Datum>) -> Result<Vec<Value>> {
-        let payload = given
-            .or_else(|| Value::Jsonb(payload.canonical().to_owned()).to_datum())
-            .ok_or_else(|| Error::null("payload"))?;
+        let payload = given.unwrap_or_else(|| value::payload_datum(payload));
         // SAFETY: the INSERT gives the transaction an id in any case.
         let transaction_id = unsafe { pg_sys::GetTopFullTransactionId().value };
         let mut row = triggers::row_of(header, payload, transaction_id);

@@ -1,12 +1,15 @@
-//! `jsonb` as Postgres keeps it, read without the detour over its text.
+//! `jsonb` as Postgres keeps it, read and written without the detour over its text.
 //!
 //! The form is that of utils/jsonb.h and, for its numbers, of utils/adt/numeric.c; it is what
 //! `pg_upgrade` carries from one major version to the next. Only what is read here without doubt is:
 //! whatever else, and whatever a payload may not be, is left to the text, whose reader says what
 //! is wrong and where. `tests/jsonb.rs` compares the two.
 
+mod writer;
+
 use ets_core::canonical::{self, Limits};
 use serde_json::{Map, Number, Value};
+pub use writer::write;
 
 /// The value of a `jsonb`, whose bytes stand behind its length word, and whether its numbers
 /// are as `jsonb` prints the canonical ones; none if that is for the text to say.
@@ -19,7 +22,7 @@ pub fn read(jsonb: &[u8], limits: &Limits) -> Option<(Value, bool)> {
     Some((value, reader.stored_form))
 }
 
-/// Reading is recursive.
+/// Reading and writing are recursive.
 const MAX_DEPTH: usize = 128;
 /// Numbers of more digits, before or behind the point, are left to the text.
 const MAX_DIGITS: usize = 40;

@@ -199,8 +199,7 @@ fn before_row(trigger: &Trigger) -> Result<Datum> {
         return Ok(trigger.given_tuple());
     }
     let (header, inspected) = row.admit().map_err(transaction::first_refusal)?;
-    let stored_form = || Value::Jsonb(inspected.payload().canonical().to_owned()).to_datum();
-    let payload = row.payload.or_else(stored_form).ok_or_else(|| Error::null("payload"))?;
+    let payload = row.payload.unwrap_or_else(|| value::payload_datum(inspected.payload()));
     let tuple = row.tuple(trigger, &header, payload);
     if !inspected.is_checked() {
         transaction::check_later(inspected)?;

@@ -290,6 +290,14 @@ pub unsafe fn payload_of(datum: Datum, limits: &Limits) -> Result<Payload> {
     })
 }
 
+/// The `jsonb` of a payload, allocated in the current memory context.
+pub fn payload_datum(payload: &Payload) -> Datum {
+    match jsonb::write(payload.value()) {
+        Some(bytes) => fixed(&bytes),
+        None => jsonb(payload.canonical()),
+    }
+}
+
 /// Appends the text of a `jsonb`, as Postgres prints it.
 ///
 /// # Safety

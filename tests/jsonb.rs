@@ -65,10 +65,8 @@ fn differences(client: &mut Client) -> Vec<String> {
     client.query(sql, &[]).expect("compared").iter().map(|row| row.get(0)).collect()
 }
 
-#[test]
-fn a_jsonb_means_what_its_text_means() {
-    let mut ledger = Ledger::new();
-    let client = &mut ledger.client;
+/// Fills the table `documents` with special and with drawn ones.
+fn with_documents(client: &mut Client) {
     client
         .batch_execute(
             "CREATE TABLE documents (document jsonb);
@@ -88,6 +86,13 @@ fn a_jsonb_means_what_its_text_means() {
         let text = document(&mut chance, 4);
         client.execute("INSERT INTO documents VALUES ($1::text::jsonb)", &[&text]).expect("a document");
     }
+}
+
+#[test]
+fn a_jsonb_means_what_its_text_means() {
+    let mut ledger = Ledger::new();
+    let client = &mut ledger.client;
+    with_documents(client);
     let count = |client: &mut Client, filter: &str| -> i64 {
         let sql = format!(
             "SELECT count(*) FROM documents, canonical('SELECT ets.canonicalize($1)', document) AS form WHERE {filter}"
@@ -127,4 +132,32 @@ fn numbers_are_stored_as_the_canonical_form_has_them() {
     }
     ledger.seal();
     assert_eq!(ledger.findings(), [""; 0]);
+}
+
+/// What the gate stores where it is not given a `jsonb`, it makes itself: bit for bit what
+/// Postgres makes of the canonical text.
+#[test]
+fn a_jsonb_is_made_as_postgres_makes_it() {
+    let mut ledger = Ledger::new();
+    let client = &mut ledger.client;
+    with_documents(client);
+    client
+        .batch_execute(
+            "SELECT ets.register_schema('any/1.0.0', 'orders', 'true', '/order', '/schema');
+             SELECT ets.create_local_key('clerk', 'clerk', current_user::text::regrole);
+             SELECT ets.grant_authority((SELECT key_id FROM ets.local_key WHERE name = 'clerk'), 'orders');
+             SELECT count(canonical($$SELECT ets.append_signed($1, 'any/1.0.0')::text$$, payload))
+               FROM documents, jsonb_build_object('schema', 'any/1.0.0', 'order', 'any', 'document', document) AS payload",
+        )
+        .expect("appended");
+    let row = client
+        .query_one(
+            "SELECT count(*), count(*) FILTER (WHERE record_image_eq(row(payload), row(ets.canonicalize(payload)::jsonb)))
+               FROM ets.ledger_event WHERE schema_version = 'any/1.0.0'",
+            &[],
+        )
+        .expect("compared");
+    let (all, same): (i64, i64) = (row.get(0), row.get(1));
+    assert!(all > 4000, "{all} were appended");
+    assert_eq!(same, all);
 }
